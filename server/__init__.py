@@ -1,0 +1,1 @@
+"""The Keystead service: what it keeps, decides and answers."""

@@ -1,0 +1,1 @@
+"""The ports of the domain, carried out by what lies outside."""

@@ -1,0 +1,34 @@
+"""What is recorded of every change."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from server.domain.ids import ObjectId, OrganizationId
+
+
+class AuditAction(StrEnum):
+    """What happened."""
+
+    ORGANIZATION_CREATED = "ORGANIZATION_CREATED"
+    WRAPPING_KEY_CREATED = "WRAPPING_KEY_CREATED"
+    WRAPPING_KEY_ENDED = "WRAPPING_KEY_ENDED"
+    UPLOAD_REJECTED = "UPLOAD_REJECTED"
+    MAIN_KEY_IMPORTED = "MAIN_KEY_IMPORTED"
+    MAIN_KEY_MOVED = "MAIN_KEY_MOVED"
+    KEK_CREATED = "KEK_CREATED"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One change, written in the transaction that makes it."""
+
+    organization: OrganizationId
+    time: datetime
+    actor: str
+    """The caller's identity, or "steward"."""
+    action: AuditAction
+    subject: ObjectId | None
+    """The key that it happened to."""
+    from_state: str | None = None
+    to_state: str | None = None

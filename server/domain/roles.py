@@ -1,0 +1,102 @@
+"""Who may do what. What is not in the table is forbidden."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from server.domain.errors import ForbiddenError
+from server.domain.ids import OrganizationId
+
+
+class Role(StrEnum):
+    """What a caller is."""
+
+    OPERATOR = "operator"
+    """Runs the platform: creates organisations, never touches keys."""
+    ADMINISTRATOR = "administrator"
+    """A full administrator of named organisations: manages their main keys."""
+    SERVICE = "service"
+    """Uses KEKs and content keys of named organisations."""
+
+
+class Operation(StrEnum):
+    """What can be asked for; each is the name of an rpc."""
+
+    CREATE_ORGANIZATION = "CreateOrganization"
+    GET_ORGANIZATION = "GetOrganization"
+    LIST_ORGANIZATIONS = "ListOrganizations"
+    GET_WRAPPING_KEY = "GetWrappingKey"
+    IMPORT_MAIN_KEY = "ImportMainKey"
+    LIST_MAIN_KEYS = "ListMainKeys"
+    GET_MAIN_KEY = "GetMainKey"
+    ACTIVATE_MAIN_KEY = "ActivateMainKey"
+    LIST_ROTATIONS = "ListRotations"
+    GET_ROTATION = "GetRotation"
+    CREATE_KEK = "CreateKek"
+    GET_KEK = "GetKek"
+    LIST_KEKS = "ListKeks"
+    GENERATE_CONTENT_KEYS = "GenerateContentKeys"
+    WRAP_CONTENT_KEYS = "WrapContentKeys"
+    UNWRAP_CONTENT_KEYS = "UnwrapContentKeys"
+
+
+_O, _A, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.SERVICE
+
+ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
+    {
+        Operation.CREATE_ORGANIZATION: frozenset({_O}),
+        Operation.GET_ORGANIZATION: frozenset({_O, _A, _S}),
+        Operation.LIST_ORGANIZATIONS: frozenset({_O, _A, _S}),
+        Operation.GET_WRAPPING_KEY: frozenset({_A}),
+        Operation.IMPORT_MAIN_KEY: frozenset({_A}),
+        Operation.LIST_MAIN_KEYS: frozenset({_A}),
+        Operation.GET_MAIN_KEY: frozenset({_A}),
+        Operation.ACTIVATE_MAIN_KEY: frozenset({_A}),
+        Operation.LIST_ROTATIONS: frozenset({_A}),
+        Operation.GET_ROTATION: frozenset({_A}),
+        Operation.CREATE_KEK: frozenset({_S}),
+        Operation.GET_KEK: frozenset({_A, _S}),
+        Operation.LIST_KEKS: frozenset({_A, _S}),
+        Operation.GENERATE_CONTENT_KEYS: frozenset({_S}),
+        Operation.WRAP_CONTENT_KEYS: frozenset({_S}),
+        Operation.UNWRAP_CONTENT_KEYS: frozenset({_S}),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role, and the organisations it holds for; an operator's holds for all, and names none."""
+
+    role: Role
+    organizations: frozenset[OrganizationId]
+
+    def covers(self, organization: OrganizationId) -> bool:
+        """Return whether it holds for this organisation."""
+        return self.role is Role.OPERATOR or organization in self.organizations
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, proven by the transport, and what the policy grants it."""
+
+    identity: str
+    grants: tuple[Grant, ...]
+
+
+def authorize(caller: Caller, operation: Operation, organization: OrganizationId | None) -> None:
+    """Return if `caller` may do this.
+
+    Args:
+        caller: who asks.
+        operation: what it asks for.
+        organization: what it asks it of; None when the operation is not about one organisation.
+
+    Raises:
+        ForbiddenError: no grant allows it.
+    """
+    for grant in caller.grants:
+        if grant.role in ALLOWED[operation] and (organization is None or grant.covers(organization)):
+            return
+    raise ForbiddenError

@@ -1,0 +1,162 @@
+"""What an operator sets: one TOML file. KEYSTEAD_SECTION__NAME in the environment goes before what the file says.
+
+Relative paths, also that of a SQLite file, are relative to the settings file's folder.
+"""
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from server.domain.wrapping_keys import Algorithm
+from server.use_cases import Limits
+
+PositiveTime = Annotated[timedelta, Field(gt=timedelta(0))]
+"""Written as ISO 8601 ("P7D", "PT10M") or as seconds."""
+
+_SQLITE = "sqlite:///"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says which and why, without their values."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    """Where the service listens, and with how many processes."""
+
+    address: str = "127.0.0.1:7443"
+    """Host and port, or [IPv6]:port."""
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: os.cpu_count() or 1)
+
+
+class TlsSettings(_Section):
+    """PEM files of mutual TLS."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+    """Client certificates must be issued by one of these."""
+
+
+class PolicySettings(_Section):
+    """Who may do what."""
+
+    file: Path
+
+
+class DatabaseSettings(_Section):
+    """Where rows are kept."""
+
+    url: SecretStr
+    """sqlite:///FILE or postgresql://USER@HOST/DATABASE; secret, since it may hold a password."""
+
+
+class HsmSettings(_Section):
+    """Which token, and how to reach it."""
+
+    module: Path
+    """The vendor's PKCS#11 library."""
+    token_label: str | None = None
+    token_serial: str | None = None
+    pin_file: Path
+    profile: str = "standard"
+    sessions: Annotated[int, Field(ge=2, le=1024)] = 8
+    init_args: str | None = None
+    softhsm2_conf: Path | None = None
+    """SoftHSM's own configuration file; given to the library in SOFTHSM2_CONF."""
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if (self.token_label is None) == (self.token_serial is None):
+            raise ValueError("name the token by token_label or by token_serial, and not by both")
+        return self
+
+
+class LifeSettings(_Section):
+    """How long things last."""
+
+    wrapping_key_lifetime: PositiveTime = Limits.wrapping_key_lifetime
+    retired_lifetime: PositiveTime = Limits.retired_lifetime
+    intent_age: PositiveTime = Limits.intent_age
+    wrapping_key_algorithm: Algorithm = Limits.default_algorithm
+
+
+class Settings(BaseSettings):
+    """All settings, checked."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="KEYSTEAD_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    tls: TlsSettings
+    policy: PolicySettings
+    database: DatabaseSettings
+    hsm: HsmSettings
+    life: LifeSettings = LifeSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment go before the file."""
+        return env_settings, init_settings
+
+    def limits(self) -> Limits:
+        """Return what of this the use cases need."""
+        return Limits(
+            wrapping_key_lifetime=self.life.wrapping_key_lifetime,
+            retired_lifetime=self.life.retired_lifetime,
+            intent_age=self.life.intent_age,
+            default_algorithm=self.life.wrapping_key_algorithm,
+        )
+
+
+def load_settings(path: Path) -> Settings:
+    """Return the settings in a file.
+
+    Raises:
+        SettingsError: the file cannot be read, is no TOML, or says what cannot be.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+        settings = Settings(**values)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}. Give a settings file with --config.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"{path}: {faults}") from None  # The original carries the values.
+    return _anchored(settings, path.resolve().parent)
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    url = settings.database.url.get_secret_value()
+    if url.startswith(_SQLITE):
+        url = _SQLITE + str(folder / url.removeprefix(_SQLITE))
+    database = settings.database.model_copy(update={"url": SecretStr(url)})
+    sections = {name: _anchored_paths(getattr(settings, name), folder) for name in ("tls", "policy", "hsm")}
+    return settings.model_copy(update={**sections, "database": database})
+
+
+def _anchored_paths(section: BaseModel, folder: Path) -> BaseModel:
+    paths = {name: folder / value for name, value in section if isinstance(value, Path)}
+    return section.model_copy(update=paths)

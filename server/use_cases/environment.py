@@ -1,0 +1,42 @@
+"""What every use case is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from server.domain.ports import Clock, Custody, NewId, Storage
+from server.domain.wrapping_keys import Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The times and sizes that an operator may set."""
+
+    wrapping_key_lifetime: timedelta = timedelta(days=7)
+    retired_lifetime: timedelta = timedelta(days=7)
+    """How long a RETIRED main key stays in the token."""
+    default_algorithm: Algorithm = Algorithm.RSA_OAEP_4096_SHA256
+    rejection_floor: timedelta = timedelta(milliseconds=250)
+    """A rejected upload is answered no sooner than this after its arrival, so that time does not tell why."""
+    encryptions_block: int = 4096
+    """Encryptions of a KEK that a process takes at once."""
+    rewrap_batch: int = 500
+    rewrap_retry: timedelta = timedelta(minutes=1)
+    """How long a KEK that would not re-wrap is left alone."""
+    intent_age: timedelta = timedelta(minutes=10)
+    """From this age on, an object that was about to be made is held to be left behind by a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The outside, as the use cases see it."""
+
+    storage: Storage
+    custody: Custody
+    clock: Clock
+    new_id: NewId
+    sleep_until: Callable[[float], None]
+    """Returns when the monotonic clock has reached the given seconds."""
+    monotonic: Callable[[], float]
+    """Returns seconds since some moment; never goes back."""
+    limits: Limits
