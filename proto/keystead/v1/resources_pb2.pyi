@@ -378,8 +378,6 @@ class Rotation(_message.Message):
         """KEKs are left under the replaced key."""
         DONE: Rotation._State.ValueType  # 2
         """No KEK is left under it: the replaced key is RETIRED."""
-        SUPERSEDED: Rotation._State.ValueType  # 3
-        """The replaced key was activated again before the end: nothing is left to do here."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far it is."""
@@ -390,8 +388,6 @@ class Rotation(_message.Message):
     """KEKs are left under the replaced key."""
     DONE: Rotation.State.ValueType  # 2
     """No KEK is left under it: the replaced key is RETIRED."""
-    SUPERSEDED: Rotation.State.ValueType  # 3
-    """The replaced key was activated again before the end: nothing is left to do here."""
 
     NAME_FIELD_NUMBER: _builtins.int
     FROM_MAIN_KEY_FIELD_NUMBER: _builtins.int

@@ -1,0 +1,357 @@
+"""PKCS#11 in Python: one method a function of the standard, handles in and out, and every failure a `CryptokiError`.
+
+Nothing here decides anything. The calls go through the module's own function list, release Python's lock while they
+run, and copy what they return. Source: PKCS #11 Base Specification 2.40, section 5.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p, create_string_buffer
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsm_adapter.constants import (
+    CK_UNAVAILABLE_INFORMATION,
+    CKF_OS_LOCKING_OK,
+    Attribute,
+    Mechanism,
+    Rv,
+    SessionFlag,
+    User,
+)
+from hsm_adapter.structures import (
+    ATTRIBUTE_POINTER,
+    MECHANISM_POINTER,
+    CkAttribute,
+    CkInitializeArgs,
+    CkSessionInfo,
+    CkTokenInfo,
+    MechanismCall,
+    Template,
+)
+
+_ULONG_POINTER = POINTER(c_ulong)
+_BUFFER = c_char_p
+
+# The place of each function in CK_FUNCTION_LIST, and its arguments.
+_FUNCTIONS: dict[str, tuple[int, list[type]]] = {
+    "C_Initialize": (0, [c_void_p]),
+    "C_Finalize": (1, [c_void_p]),
+    "C_GetSlotList": (4, [c_ubyte, _ULONG_POINTER, _ULONG_POINTER]),
+    "C_GetTokenInfo": (6, [c_ulong, c_void_p]),
+    "C_GetMechanismList": (7, [c_ulong, _ULONG_POINTER, _ULONG_POINTER]),
+    "C_InitToken": (9, [c_ulong, _BUFFER, c_ulong, _BUFFER]),
+    "C_InitPIN": (10, [c_ulong, _BUFFER, c_ulong]),
+    "C_OpenSession": (12, [c_ulong, c_ulong, c_void_p, c_void_p, _ULONG_POINTER]),
+    "C_CloseSession": (13, [c_ulong]),
+    "C_GetSessionInfo": (15, [c_ulong, c_void_p]),
+    "C_Login": (18, [c_ulong, c_ulong, c_void_p, c_ulong]),
+    "C_Logout": (19, [c_ulong]),
+    "C_CreateObject": (20, [c_ulong, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
+    "C_CopyObject": (21, [c_ulong, c_ulong, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
+    "C_DestroyObject": (22, [c_ulong, c_ulong]),
+    "C_GetAttributeValue": (24, [c_ulong, c_ulong, ATTRIBUTE_POINTER, c_ulong]),
+    "C_SetAttributeValue": (25, [c_ulong, c_ulong, ATTRIBUTE_POINTER, c_ulong]),
+    "C_FindObjectsInit": (26, [c_ulong, ATTRIBUTE_POINTER, c_ulong]),
+    "C_FindObjects": (27, [c_ulong, _ULONG_POINTER, c_ulong, _ULONG_POINTER]),
+    "C_FindObjectsFinal": (28, [c_ulong]),
+    "C_EncryptInit": (29, [c_ulong, MECHANISM_POINTER, c_ulong]),
+    "C_Encrypt": (30, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
+    "C_DecryptInit": (33, [c_ulong, MECHANISM_POINTER, c_ulong]),
+    "C_Decrypt": (34, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
+    "C_GenerateKey": (58, [c_ulong, MECHANISM_POINTER, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
+    "C_GenerateKeyPair": (
+        59,
+        [
+            c_ulong,
+            MECHANISM_POINTER,
+            ATTRIBUTE_POINTER,
+            c_ulong,
+            ATTRIBUTE_POINTER,
+            c_ulong,
+            _ULONG_POINTER,
+            _ULONG_POINTER,
+        ],
+    ),
+    "C_WrapKey": (60, [c_ulong, MECHANISM_POINTER, c_ulong, c_ulong, _BUFFER, _ULONG_POINTER]),
+    "C_UnwrapKey": (
+        61,
+        [c_ulong, MECHANISM_POINTER, c_ulong, _BUFFER, c_ulong, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER],
+    ),
+    "C_GenerateRandom": (64, [c_ulong, _BUFFER, c_ulong]),
+}
+
+
+class CryptokiError(Exception):
+    """A function of the module returned something else than CKR_OK."""
+
+    def __init__(self, function: str, rv: int) -> None:
+        name = f"CKR_{Rv(rv).name}" if rv in set(Rv) else f"CKR 0x{rv:X}"
+        super().__init__(f"{function}: {name}")
+        self.function = function
+        self.rv = rv
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """What a token says of itself."""
+
+    slot: int
+    label: str
+    manufacturer: str
+    model: str
+    serial: str
+    firmware: str
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace").rstrip(" \0")
+
+
+class Cryptoki:
+    """One loaded PKCS#11 module."""
+
+    def __init__(self, module_path: Path) -> None:
+        """Load the shared library.
+
+        Raises:
+            OSError: it cannot be loaded, or is no PKCS#11 module.
+        """
+        self._library = ctypes.CDLL(str(module_path))
+        functions = c_void_p()
+        try:
+            get_function_list = self._library.C_GetFunctionList
+        except AttributeError as error:
+            raise OSError(f"{module_path} is not a PKCS#11 module") from error
+        if get_function_list(byref(functions)) != Rv.OK or not functions.value:
+            raise OSError(f"{module_path} gives no function list")
+        # CK_FUNCTION_LIST begins with a CK_VERSION, padded to the size of a pointer.
+        table = ctypes.cast(functions, POINTER(c_void_p))
+        self._functions: dict[str, Callable[..., int]] = {
+            name: ctypes.CFUNCTYPE(c_ulong, *arguments)(table[1 + place] or 0)
+            for name, (place, arguments) in _FUNCTIONS.items()
+        }
+
+    def _call(self, function: str, *arguments: object) -> None:
+        rv = self._functions[function](*arguments)
+        if rv:
+            raise CryptokiError(function, rv)
+
+    # The library.
+
+    def initialize(self, init_args: str | None) -> None:
+        """Initialise the library for use by many threads. That it is already initialised is no error.
+
+        Args:
+            init_args: what some libraries want in pReserved.
+        """
+        reserved = init_args.encode() if init_args is not None else None
+        arguments = CkInitializeArgs(None, None, None, None, CKF_OS_LOCKING_OK, reserved)
+        try:
+            self._call("C_Initialize", byref(arguments))
+        except CryptokiError as error:
+            if error.rv != Rv.CRYPTOKI_ALREADY_INITIALIZED:
+                raise
+
+    def finalize(self) -> None:
+        """End all sessions and forget everything."""
+        self._call("C_Finalize", None)
+
+    def slots(self, *, token_present: bool = True) -> list[int]:
+        """Return the ids of the slots."""
+        return self._list("C_GetSlotList", token_present)
+
+    def mechanisms(self, slot: int) -> set[int]:
+        """Return the numbers of the mechanisms that a token claims to have."""
+        return set(self._list("C_GetMechanismList", slot))
+
+    def _list(self, function: str, argument: int) -> list[int]:
+        count = c_ulong()
+        self._call(function, argument, None, byref(count))
+        found = (c_ulong * max(1, count.value))()
+        self._call(function, argument, found, byref(count))
+        return list(found[: count.value])
+
+    def token_info(self, slot: int) -> TokenInfo:
+        """Return what the token in a slot says of itself."""
+        info = CkTokenInfo()
+        self._call("C_GetTokenInfo", slot, byref(info))
+        version = info.firmware_version
+        return TokenInfo(
+            slot=slot,
+            label=_text(info.label),
+            manufacturer=_text(info.manufacturer_id),
+            model=_text(info.model),
+            serial=_text(info.serial_number),
+            firmware=f"{version.major}.{version.minor}",
+        )
+
+    def init_token(self, slot: int, so_pin: bytes, label: str) -> None:
+        """Make an empty token."""
+        self._call("C_InitToken", slot, so_pin, len(so_pin), label.encode().ljust(32))
+
+    # Sessions.
+
+    def open_session(self, slot: int) -> int:
+        """Return a new read-write session."""
+        session = c_ulong()
+        self._call("C_OpenSession", slot, SessionFlag.SERIAL | SessionFlag.RW, None, None, byref(session))
+        return session.value
+
+    def close_session(self, session: int) -> None:
+        """Close a session; its session objects go with it."""
+        self._call("C_CloseSession", session)
+
+    def session_state(self, session: int) -> int:
+        """Return the state, `CKS_*`."""
+        info = CkSessionInfo()
+        self._call("C_GetSessionInfo", session, byref(info))
+        return int(info.state)
+
+    def login(self, session: int, user: User, pin: bytearray) -> None:
+        """Log in for all sessions of the process. The PIN is not copied: the caller wipes it."""
+        buffer = (c_ubyte * len(pin)).from_buffer(pin)
+        self._call("C_Login", session, user, buffer, len(pin))
+
+    def logout(self, session: int) -> None:
+        """Log out of all sessions of the process."""
+        self._call("C_Logout", session)
+
+    def init_pin(self, session: int, pin: bytes) -> None:
+        """Set the user's PIN; the security officer must be logged in."""
+        self._call("C_InitPIN", session, pin, len(pin))
+
+    # Objects.
+
+    def create_object(self, session: int, template: Template) -> int:
+        """Return the handle of an object with these attributes."""
+        handle = c_ulong()
+        self._call("C_CreateObject", session, template.array, template.count, byref(handle))
+        return handle.value
+
+    def copy_object(self, session: int, source: int, template: Template) -> int:
+        """Return the handle of a copy that differs in these attributes."""
+        handle = c_ulong()
+        self._call("C_CopyObject", session, source, template.array, template.count, byref(handle))
+        return handle.value
+
+    def destroy_object(self, session: int, handle: int) -> None:
+        """Destroy an object."""
+        self._call("C_DestroyObject", session, handle)
+
+    def find_objects(self, session: int, template: Template, limit: int) -> list[int]:
+        """Return up to `limit` handles of objects that have these attributes."""
+        self._call("C_FindObjectsInit", session, template.array, template.count)
+        found = (c_ulong * limit)()
+        count = c_ulong()
+        handles: list[int] = []
+        try:
+            while len(handles) < limit:
+                self._call("C_FindObjects", session, found, limit - len(handles), byref(count))
+                if not count.value:
+                    break
+                handles += found[: count.value]
+        finally:
+            self._functions["C_FindObjectsFinal"](session)
+        return handles
+
+    def attribute(self, session: int, handle: int, attribute: Attribute) -> bytes:
+        """Return one attribute as it is stored.
+
+        Raises:
+            CryptokiError: the object has no such attribute, or does not show it.
+        """
+        asked = (CkAttribute * 1)(CkAttribute(attribute, None, 0))
+        self._call("C_GetAttributeValue", session, handle, asked, 1)
+        size = asked[0].length
+        if size == CK_UNAVAILABLE_INFORMATION:
+            raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
+        buffer = create_string_buffer(max(1, size))
+        asked[0].value = ctypes.addressof(buffer)
+        self._call("C_GetAttributeValue", session, handle, asked, 1)
+        return buffer.raw[: asked[0].length]
+
+    def set_attributes(self, session: int, handle: int, template: Template) -> None:
+        """Change attributes of an object."""
+        self._call("C_SetAttributeValue", session, handle, template.array, template.count)
+
+    # Keys.
+
+    def generate_key(self, session: int, mechanism: Mechanism, template: Template) -> int:
+        """Return the handle of a new secret key."""
+        handle = c_ulong()
+        call = MechanismCall(mechanism)
+        self._call("C_GenerateKey", session, call.pointer, template.array, template.count, byref(handle))
+        return handle.value
+
+    def generate_key_pair(
+        self, session: int, mechanism: Mechanism, public: Template, private: Template
+    ) -> tuple[int, int]:
+        """Return the handles of a new public and private key."""
+        handles = c_ulong(), c_ulong()
+        call = MechanismCall(mechanism)
+        templates = public.array, public.count, private.array, private.count
+        self._call("C_GenerateKeyPair", session, call.pointer, *templates, byref(handles[0]), byref(handles[1]))
+        return handles[0].value, handles[1].value
+
+    def wrap_key(self, session: int, mechanism: MechanismCall, wrapping_key: int, key: int, limit: int = 1024) -> bytes:
+        """Return a key wrapped under another, at most `limit` bytes."""
+        size = c_ulong(limit)
+        wrapped = create_string_buffer(limit)
+        self._call("C_WrapKey", session, mechanism.pointer, wrapping_key, key, wrapped, byref(size))
+        return wrapped.raw[: size.value]
+
+    def unwrap_key(
+        self, session: int, mechanism: MechanismCall, unwrapping_key: int, wrapped: bytes, template: Template
+    ) -> int:
+        """Return the handle of the key that was wrapped."""
+        handle = c_ulong()
+        attributes = template.array, template.count
+        self._call(
+            "C_UnwrapKey",
+            session,
+            mechanism.pointer,
+            unwrapping_key,
+            wrapped,
+            len(wrapped),
+            *attributes,
+            byref(handle),
+        )
+        return handle.value
+
+    # Data.
+
+    def encrypt(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
+        """Return the ciphertext, for a mechanism that adds at most 512 bytes."""
+        self._call("C_EncryptInit", session, mechanism.pointer, key)
+        return self._crypt("C_Encrypt", session, data, len(data) + 512)
+
+    def decrypt(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
+        """Return the plaintext."""
+        self._call("C_DecryptInit", session, mechanism.pointer, key)
+        return self._crypt("C_Decrypt", session, data, len(data) + 1)
+
+    def _crypt(self, function: str, session: int, data: bytes, room: int) -> bytes:
+        size = c_ulong(room)
+        output = create_string_buffer(room)
+        self._call(function, session, data, len(data), output, byref(size))
+        return output.raw[: size.value]
+
+    def generate_random(self, session: int, size: int) -> bytes:
+        """Return random bytes of the token."""
+        buffer = create_string_buffer(size)
+        self._call("C_GenerateRandom", session, buffer, size)
+        return buffer.raw
+
+
+def find_token(cryptoki: Cryptoki, *, label: str | None, serial: str | None) -> Sequence[TokenInfo]:
+    """Return the tokens of this label or serial number; slots whose token cannot be read are passed over."""
+    tokens = []
+    for slot in cryptoki.slots():
+        try:
+            token = cryptoki.token_info(slot)
+        except CryptokiError:
+            continue  # An empty or uninitialised slot beside ours is nobody's fault.
+        if (label is None or token.label == label) and (serial is None or token.serial == serial):
+            tokens.append(token)
+    return tokens

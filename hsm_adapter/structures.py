@@ -1,0 +1,160 @@
+"""The structures of PKCS#11 as C sees them on Unix: native alignment, `CK_ULONG` is `unsigned long`.
+
+Source: PKCS #11 Base Specification 2.40, section 3 (data types), and pkcs11t.h.
+"""
+
+from collections.abc import Iterable, Mapping
+from ctypes import (
+    POINTER,
+    Array,
+    Structure,
+    addressof,
+    c_char,
+    c_char_p,
+    c_ubyte,
+    c_ulong,
+    c_void_p,
+    create_string_buffer,
+    pointer,
+    sizeof,
+)
+from typing import ClassVar, TypeAlias
+
+from hsm_adapter.constants import CKZ_DATA_SPECIFIED, Attribute, Mechanism, Mgf
+
+
+class CkVersion(Structure):
+    """`CK_VERSION`."""
+
+    _fields_: ClassVar = [("major", c_ubyte), ("minor", c_ubyte)]
+
+
+class CkTokenInfo(Structure):
+    """`CK_TOKEN_INFO`."""
+
+    _fields_: ClassVar = [
+        ("label", c_char * 32),
+        ("manufacturer_id", c_char * 32),
+        ("model", c_char * 16),
+        ("serial_number", c_char * 16),
+        ("flags", c_ulong),
+        ("counts_and_sizes", c_ulong * 10),
+        ("hardware_version", CkVersion),
+        ("firmware_version", CkVersion),
+        ("utc_time", c_char * 16),
+    ]
+
+
+class CkSessionInfo(Structure):
+    """`CK_SESSION_INFO`."""
+
+    _fields_: ClassVar = [("slot", c_ulong), ("state", c_ulong), ("flags", c_ulong), ("device_error", c_ulong)]
+
+
+class CkInitializeArgs(Structure):
+    """`CK_C_INITIALIZE_ARGS`."""
+
+    _fields_: ClassVar = [
+        ("create_mutex", c_void_p),
+        ("destroy_mutex", c_void_p),
+        ("lock_mutex", c_void_p),
+        ("unlock_mutex", c_void_p),
+        ("flags", c_ulong),
+        ("reserved", c_char_p),
+    ]
+
+
+class CkAttribute(Structure):
+    """`CK_ATTRIBUTE`."""
+
+    _fields_: ClassVar = [("type", c_ulong), ("value", c_void_p), ("length", c_ulong)]
+
+
+class CkMechanism(Structure):
+    """`CK_MECHANISM`."""
+
+    _fields_: ClassVar = [("mechanism", c_ulong), ("parameter", c_void_p), ("length", c_ulong)]
+
+
+class CkOaepParams(Structure):
+    """`CK_RSA_PKCS_OAEP_PARAMS`."""
+
+    _fields_: ClassVar = [
+        ("hash_algorithm", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("source_data", c_void_p),
+        ("source_length", c_ulong),
+    ]
+
+
+class CkGcmParams(Structure):
+    """`CK_GCM_PARAMS`."""
+
+    _fields_: ClassVar = [
+        ("iv", c_char_p),
+        ("iv_length", c_ulong),
+        ("iv_bits", c_ulong),
+        ("aad", c_char_p),
+        ("aad_length", c_ulong),
+        ("tag_bits", c_ulong),
+    ]
+
+
+Value: TypeAlias = "bool | int | bytes | tuple[Mechanism, ...] | Mapping[Attribute, Value]"
+"""CK_BBOOL, CK_ULONG, bytes, a list of mechanisms, or a nested template."""
+
+
+class Template:
+    """An array of CK_ATTRIBUTE and the memory that it points to; built once, used often."""
+
+    def __init__(self, attributes: Mapping[Attribute, Value]) -> None:
+        self._kept: list[object] = []
+        self.count = len(attributes)
+        self.array = (CkAttribute * self.count)(*(self._pack(kind, value) for kind, value in attributes.items()))
+
+    def _pack(self, kind: Attribute, value: Value) -> CkAttribute:
+        if isinstance(value, Mapping):
+            nested = Template(value)
+            self._kept.append(nested)
+            return CkAttribute(kind, addressof(nested.array), sizeof(nested.array))
+        buffer = _buffer(value)
+        self._kept.append(buffer)
+        return CkAttribute(kind, addressof(buffer), sizeof(buffer))
+
+
+def _buffer(value: bool | int | bytes | Iterable[Mechanism]) -> "Array[c_char] | Array[c_ulong] | Array[c_ubyte]":  # noqa: FBT001 - a value
+    if isinstance(value, bool):
+        return (c_ubyte * 1)(value)
+    if isinstance(value, int):
+        return (c_ulong * 1)(value)
+    if isinstance(value, bytes):
+        return create_string_buffer(value, len(value))
+    mechanisms = tuple(value)
+    return (c_ulong * len(mechanisms))(*mechanisms)
+
+
+class MechanismCall:
+    """A CK_MECHANISM and the parameter that it points to."""
+
+    def __init__(self, mechanism: Mechanism, parameter: Structure | None = None) -> None:
+        self._parameter = parameter
+        length = 0 if parameter is None else sizeof(parameter)
+        address = None if parameter is None else addressof(parameter)
+        self.mechanism = mechanism
+        self.pointer = pointer(CkMechanism(mechanism, address, length))
+
+
+def oaep(hash_algorithm: Mechanism, mgf: Mgf) -> MechanismCall:
+    """Return RSAES-OAEP with an empty label."""
+    return MechanismCall(Mechanism.RSA_PKCS_OAEP, CkOaepParams(hash_algorithm, mgf, CKZ_DATA_SPECIFIED, None, 0))
+
+
+def gcm(iv: bytes, associated_data: bytes, tag_bits: int = 128) -> MechanismCall:
+    """Return AES-GCM with an IV of the caller's choice."""
+    parameter = CkGcmParams(iv, len(iv), 8 * len(iv), associated_data, len(associated_data), tag_bits)
+    return MechanismCall(Mechanism.AES_GCM, parameter)
+
+
+ATTRIBUTE_POINTER = POINTER(CkAttribute)
+MECHANISM_POINTER = POINTER(CkMechanism)
