@@ -1,0 +1,38 @@
+"""What the service may ask of an HSM, over PKCS#11. Knows nothing of the service."""
+
+from hsm_adapter.errors import (
+    HsmAuthenticationError,
+    HsmCapacityError,
+    HsmError,
+    HsmPolicyError,
+    HsmReadOnlyError,
+    HsmUnavailableError,
+    KekBindingError,
+    ObjectMissingError,
+    RejectedInputError,
+)
+from hsm_adapter.keks import KekInUse, WrappedKek
+from hsm_adapter.probe import CapabilityReport, Check, probe
+from hsm_adapter.templates import Role
+from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
+
+__all__ = [
+    "CapabilityReport",
+    "Check",
+    "HsmAuthenticationError",
+    "HsmCapacityError",
+    "HsmError",
+    "HsmPolicyError",
+    "HsmReadOnlyError",
+    "HsmSettings",
+    "HsmToken",
+    "HsmUnavailableError",
+    "KekBindingError",
+    "KekInUse",
+    "MainKeyReport",
+    "ObjectMissingError",
+    "RejectedInputError",
+    "Role",
+    "WrappedKek",
+    "probe",
+]

@@ -271,6 +271,22 @@ class Cryptoki:
         self._call("C_GetAttributeValue", session, handle, asked, 1)
         return buffer.raw[: asked[0].length]
 
+    def booleans(self, session: int, handle: int, attributes: Sequence[Attribute]) -> tuple[bool, ...]:
+        """Return several CK_BBOOL attributes, read in one call.
+
+        Raises:
+            CryptokiError: the object lacks one of them, or does not show it.
+        """
+        values = (c_ubyte * len(attributes))()
+        start = ctypes.addressof(values)
+        asked = (CkAttribute * len(attributes))(
+            *(CkAttribute(attribute, start + place, 1) for place, attribute in enumerate(attributes))
+        )
+        self._call("C_GetAttributeValue", session, handle, asked, len(attributes))
+        if any(answer.length != 1 for answer in asked):
+            raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
+        return tuple(value == 1 for value in values)
+
     def set_attributes(self, session: int, handle: int, template: Template) -> None:
         """Change attributes of an object."""
         self._call("C_SetAttributeValue", session, handle, template.array, template.count)

@@ -37,6 +37,12 @@ class HsmUnavailableError(HsmError):
     reason = "HSM_UNAVAILABLE"
 
 
+class TokenMissingError(HsmUnavailableError):
+    """The module shows no token of this label or serial number, or several."""
+
+    reason = "TOKEN_MISSING"
+
+
 class HsmAuthenticationError(HsmError):
     """The token refuses the PIN. It is not tried again before the PIN file changes, since tokens lock."""
 

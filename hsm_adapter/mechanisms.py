@@ -1,0 +1,21 @@
+"""The three mechanisms of the service, by their standards' names.
+
+RSA-OAEP: RFC 8017 with SHA-256 and MGF1-SHA-256. AES-KW: RFC 3394. AES-GCM: NIST SP 800-38D, IV of 96 bits, tag of 128.
+"""
+
+from hsm_adapter.constants import Mechanism, Mgf
+from hsm_adapter.structures import MechanismCall, gcm, oaep
+
+OAEP_SHA256 = oaep(Mechanism.SHA256, Mgf.MGF1_SHA256)
+AES_KW = MechanismCall(Mechanism.AES_KEY_WRAP)
+
+IV_SIZE = 12
+TAG_SIZE = 16
+AES_KEY_SIZE = 32
+WRAPPED_SIZE = 40
+"""A wrapped AES-256 key: RFC 3394 adds 8 bytes."""
+
+
+def aes_gcm(iv: bytes, associated_data: bytes) -> MechanismCall:
+    """Return AES-GCM with this IV (12 bytes)."""
+    return gcm(iv, associated_data)

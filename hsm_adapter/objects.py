@@ -1,0 +1,97 @@
+"""Objects in the token: found by role and id, made as their role says, and read back.
+
+Finding is slow on some tokens (SoftHSM looks at every object), so handles are remembered for as long as they are good.
+"""
+
+import threading
+from collections.abc import Mapping
+
+from hsm_adapter.constants import Attribute, Rv
+from hsm_adapter.cryptoki import CryptokiError
+from hsm_adapter.errors import HsmPolicyError, ObjectMissingError
+from hsm_adapter.sessions import Era, Session, SessionPool
+from hsm_adapter.structures import Value
+from hsm_adapter.templates import Role, identity
+
+_REMEMBERED = 10_000
+"""Handles; when there are more, all are forgotten."""
+
+
+class Objects:
+    """Where the objects of a token are."""
+
+    def __init__(self, pool: SessionPool) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._era: Era | None = None
+        self._handles: dict[tuple[Role, bytes], int] = {}
+
+    def find(self, session: Session, role: Role, object_id: bytes) -> int:
+        """Return the handle of the one object of this role and id.
+
+        Raises:
+            ObjectMissingError: there is none.
+            HsmPolicyError: there are several.
+            CryptokiError: the token does not say.
+        """
+        with self._lock:
+            known = self._handles.get((role, object_id)) if self._era == session.era else None
+        if known is not None:
+            return known
+        handles = self.look(session, role, object_id)
+        if not handles:
+            raise ObjectMissingError(f"The token has no {role.value} {object_id.hex()}.")
+        if len(handles) > 1:
+            raise HsmPolicyError(f"The token has several objects {role.value} {object_id.hex()}.")
+        self._remember(session.era, role, object_id, handles[0])
+        return handles[0]
+
+    def look(self, session: Session, role: Role, object_id: bytes) -> list[int]:
+        """Return the handles, at most 2, of this role and id, as the token knows them now.
+
+        Raises:
+            CryptokiError: the token does not say; USER_NOT_LOGGED_IN if it finds nothing because of that.
+        """
+        handles = self._pool.cryptoki.find_objects(session.handle, identity(role, object_id), 2)
+        if not handles and not self._pool.is_logged_in(session):
+            raise CryptokiError("C_FindObjects", Rv.USER_NOT_LOGGED_IN)
+        return handles
+
+    def _remember(self, era: Era, role: Role, object_id: bytes, handle: int) -> None:
+        with self._lock:
+            if self._era != era or len(self._handles) >= _REMEMBERED:
+                self._era = era
+                self._handles.clear()
+            self._handles[role, object_id] = handle
+
+    def forget(self, role: Role | None = None, object_id: bytes = b"") -> None:
+        """Forget one handle, or all."""
+        with self._lock:
+            if role is None:
+                self._handles.clear()
+            else:
+                self._handles.pop((role, object_id), None)
+
+    def destroy(self, session: Session, role: Role, object_id: bytes) -> None:
+        """Destroy what has this role and id; nothing is no error."""
+        self.forget(role, object_id)
+        while handles := self.look(session, role, object_id):
+            for handle in handles:
+                self._pool.cryptoki.destroy_object(session.handle, handle)
+
+    def read_back(self, session: Session, handle: int, expected: Mapping[Attribute, Value]) -> None:
+        """Return if an object's booleans are as expected.
+
+        Raises:
+            HsmPolicyError: they are not; the message names the attributes.
+        """
+        attributes = list(expected)
+        try:
+            found = self._pool.cryptoki.booleans(session.handle, handle, attributes)
+        except CryptokiError as error:
+            if error.rv in {Rv.ATTRIBUTE_TYPE_INVALID, Rv.ATTRIBUTE_SENSITIVE}:
+                raise HsmPolicyError("The token does not show all attributes of a key that it made.") from error
+            raise
+        wrong = [a.name for a, value in zip(attributes, found, strict=True) if value != expected[a]]
+        if wrong:
+            raise HsmPolicyError(f"The token made a key other than as asked: {', '.join(wrong)}.")

@@ -1,0 +1,251 @@
+"""The attributes of every role: each boolean stated, since tokens' defaults differ.
+
+They are made against a stolen PIN or a taken-over service: a key can do the one thing that its role needs. What holds
+them is PKCS#11's own: a wrapping key's UNWRAP_TEMPLATE pins what may come out of it. SoftHSM wants the caller to repeat
+what is pinned, and MODIFIABLE last.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from types import MappingProxyType
+
+from hsm_adapter.constants import Attribute as A  # noqa: N817 - the tables below are read as tables
+from hsm_adapter.constants import KeyType, Mechanism, ObjectClass
+from hsm_adapter.mechanisms import AES_KEY_SIZE
+from hsm_adapter.profiles import Profile
+from hsm_adapter.structures import Template, Value
+
+Attributes = Mapping[A, Value]
+
+RSA_PUBLIC_EXPONENT = 65537
+
+
+class Role(Enum):
+    """The roles of objects that stay in the token; the value is their label."""
+
+    WRAPPING_KEY = "keystead wrapping-key"
+    MAIN_KEY = "keystead main-key"
+
+    @property
+    def object_class(self) -> ObjectClass:
+        """The class of the object that is kept."""
+        return ObjectClass.PRIVATE_KEY if self is Role.WRAPPING_KEY else ObjectClass.SECRET_KEY
+
+
+_NO_USAGE: Attributes = MappingProxyType(
+    {
+        A.ENCRYPT: False,
+        A.DECRYPT: False,
+        A.WRAP: False,
+        A.UNWRAP: False,
+        A.SIGN: False,
+        A.VERIFY: False,
+        A.DERIVE: False,
+    }
+)
+_HELD: Attributes = MappingProxyType({A.PRIVATE: True, A.SENSITIVE: True})
+_FIXED: Attributes = MappingProxyType({A.COPYABLE: False, A.MODIFIABLE: False})
+_AES: Attributes = MappingProxyType({A.CLASS: ObjectClass.SECRET_KEY, A.KEY_TYPE: KeyType.AES})
+
+_KEK_SHARED: Attributes = MappingProxyType(
+    {
+        A.KEY_TYPE: KeyType.AES,
+        **_HELD,
+        A.WRAP: False,
+        A.UNWRAP: False,
+        A.SIGN: False,
+        A.VERIFY: False,
+        A.DERIVE: False,
+        **_FIXED,
+    }
+)
+"""What every role of a KEK has in common, pinned by the main key."""
+
+_MAIN_KEY_RIGHTS: Attributes = MappingProxyType(
+    {
+        **_HELD,
+        A.EXTRACTABLE: False,
+        **_NO_USAGE,
+        A.WRAP: True,
+        A.UNWRAP: True,
+        A.ALLOWED_MECHANISMS: (Mechanism.AES_KEY_WRAP,),
+    }
+)
+"""What every main key has, pinned by the wrapping key."""
+
+
+def _named(role: Role, object_id: bytes) -> Attributes:
+    return {A.ID: object_id, A.LABEL: role.value.encode()}
+
+
+def identity(role: Role, object_id: bytes) -> Template:
+    """Return what an object of this role is found by."""
+    return Template({A.CLASS: role.object_class, **_named(role, object_id)})
+
+
+def wrapping_public(modulus_bits: int) -> Template:
+    """Return the public half of a wrapping key: read once and destroyed, it can do nothing."""
+    return Template(
+        {
+            A.CLASS: ObjectClass.PUBLIC_KEY,
+            A.KEY_TYPE: KeyType.RSA,
+            A.TOKEN: False,
+            A.PRIVATE: False,
+            A.ENCRYPT: False,
+            A.VERIFY: False,
+            A.WRAP: False,
+            A.MODULUS_BITS: modulus_bits,
+            A.PUBLIC_EXPONENT: RSA_PUBLIC_EXPONENT.to_bytes(3, "big"),
+        }
+    )
+
+
+def wrapping_private(object_id: bytes, *, token: bool = True) -> Template:
+    """Return the private half of a wrapping key: it unwraps main keys with OAEP, and does nothing else."""
+    return Template(
+        {
+            A.CLASS: ObjectClass.PRIVATE_KEY,
+            A.KEY_TYPE: KeyType.RSA,
+            A.TOKEN: token,
+            **_named(Role.WRAPPING_KEY, object_id),
+            **_HELD,
+            A.EXTRACTABLE: False,
+            A.UNWRAP: True,
+            A.DECRYPT: False,
+            A.SIGN: False,
+            A.SIGN_RECOVER: False,
+            A.DERIVE: False,
+            A.ALLOWED_MECHANISMS: (Mechanism.RSA_PKCS_OAEP,),
+            A.UNWRAP_TEMPLATE: {A.KEY_TYPE: KeyType.AES, **_MAIN_KEY_RIGHTS, **_FIXED},
+            **_FIXED,
+        }
+    )
+
+
+def _main_key(object_id: bytes, *, token: bool) -> Attributes:
+    return {
+        **_AES,
+        A.TOKEN: token,
+        **_named(Role.MAIN_KEY, object_id),
+        **_MAIN_KEY_RIGHTS,
+        A.UNWRAP_TEMPLATE: _KEK_SHARED,
+    }
+
+
+def generated_main_key(object_id: bytes, *, token: bool = True) -> Template:
+    """Return a main key that the token makes."""
+    return Template({**_main_key(object_id, token=token), A.VALUE_LEN: AES_KEY_SIZE, **_FIXED})
+
+
+def unwrapped_main_key(object_id: bytes, profile: Profile, *, token: bool = True) -> Template:
+    """Return a main key that the customer made."""
+    return Template({**_main_key(object_id, token=token), **_length(profile), **_FIXED})
+
+
+@cache
+def kek_birth() -> Template:
+    """Return a KEK that is to be wrapped and forgotten: it can be taken out, wrapped, and used for nothing."""
+    return Template(
+        {
+            **_AES,
+            A.VALUE_LEN: AES_KEY_SIZE,
+            A.TOKEN: False,
+            **_HELD,
+            A.EXTRACTABLE: True,
+            **_NO_USAGE,
+            **_FIXED,
+        }
+    )
+
+
+@cache
+def kek_use(profile: Profile) -> Template:
+    """Return a KEK that encrypts content keys: it does not leave the token."""
+    return Template(
+        {
+            **_AES,
+            A.TOKEN: False,
+            **_HELD,
+            A.EXTRACTABLE: False,
+            **_NO_USAGE,
+            A.ENCRYPT: True,
+            A.DECRYPT: True,
+            A.ALLOWED_MECHANISMS: (Mechanism.AES_GCM,),
+            **_length(profile),
+            **_FIXED,
+        }
+    )
+
+
+@cache
+def kek_rewrap(profile: Profile) -> Template:
+    """Return a KEK on its way from one main key to another."""
+    return Template({**_AES, A.TOKEN: False, **_HELD, A.EXTRACTABLE: True, **_NO_USAGE, **_length(profile), **_FIXED})
+
+
+@cache
+def public_constant() -> Template:
+    """Return 32 zero bytes as a key object, of which fingerprints are made. It is no secret and can do nothing."""
+    return Template(
+        {**_AES, A.TOKEN: False, **_HELD, A.EXTRACTABLE: True, **_NO_USAGE, A.VALUE: bytes(AES_KEY_SIZE), **_FIXED}
+    )
+
+
+def _length(profile: Profile) -> Attributes:
+    return {A.VALUE_LEN: AES_KEY_SIZE} if profile.states_value_len else {}
+
+
+# What is read back after an object was made. An unwrapped key was outside: of it, LOCAL and its kin are honestly false.
+
+_FLAGS: Attributes = MappingProxyType(
+    {A.PRIVATE: True, A.SENSITIVE: True, A.DERIVE: False, A.SIGN: False, A.COPYABLE: False, A.MODIFIABLE: False}
+)
+
+WRAPPING_KEY_FLAGS: Attributes = MappingProxyType(
+    {
+        **_FLAGS,
+        A.TOKEN: True,
+        A.EXTRACTABLE: False,
+        A.UNWRAP: True,
+        A.DECRYPT: False,
+        A.SIGN_RECOVER: False,
+        A.LOCAL: True,
+        A.ALWAYS_SENSITIVE: True,
+        A.NEVER_EXTRACTABLE: True,
+    }
+)
+_SECRET_FLAGS: Attributes = MappingProxyType({**_FLAGS, A.VERIFY: False})
+MAIN_KEY_FLAGS: Attributes = MappingProxyType(
+    {
+        **_SECRET_FLAGS,
+        A.TOKEN: True,
+        A.EXTRACTABLE: False,
+        A.ENCRYPT: False,
+        A.DECRYPT: False,
+        A.WRAP: True,
+        A.UNWRAP: True,
+    }
+)
+KEK_USE_FLAGS: Attributes = MappingProxyType(
+    {
+        **_SECRET_FLAGS,
+        A.TOKEN: False,
+        A.EXTRACTABLE: False,
+        A.ENCRYPT: True,
+        A.DECRYPT: True,
+        A.WRAP: False,
+        A.UNWRAP: False,
+    }
+)
+KEK_TRANSIT_FLAGS: Attributes = MappingProxyType(
+    {
+        **_SECRET_FLAGS,
+        A.TOKEN: False,
+        A.EXTRACTABLE: True,
+        A.ENCRYPT: False,
+        A.DECRYPT: False,
+        A.WRAP: False,
+        A.UNWRAP: False,
+    }
+)
