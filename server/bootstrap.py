@@ -7,25 +7,20 @@ itself; nothing is inherited from the supervisor but the path of the settings.
 import logging
 import os
 import secrets
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import hsm_adapter
-from hsm_adapter import CapabilityReport, HsmAuthenticationError, HsmError, HsmToken
+from hsm_adapter import CapabilityReport, HsmToken
 from server.custody.hsm import HsmCustody
-from server.domain.errors import KeysteadError
 from server.domain.ids import ObjectId, object_id
-from server.grpc_api.policy import Policy
 from server.settings import Settings
 from server.steward import loop
-from server.storage import SqlStorage, migrate
+from server.storage import SqlStorage
 from server.use_cases import Environment
-from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.rotate import RemoveRetired, Rotate
 from server.use_cases.tidy import ExpireWrappingKeys, SettleIntents

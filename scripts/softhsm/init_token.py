@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hsm_adapter.constants import User  # noqa: E402 - found by the line above
-from hsm_adapter.cryptoki import Cryptoki, find_token  # noqa: E402
+from hsm_adapter.constants import User
+from hsm_adapter.cryptoki import Cryptoki, find_token
 
 LABEL = "keystead"
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 
-import hsm_adapter
-from hsm_adapter import HsmError, HsmToken, Role
 from typing_extensions import override
 
+import hsm_adapter
+from hsm_adapter import HsmError, HsmToken, Role
 from server.domain.errors import (
     EncryptedKeyRejectedError,
     KekRejectedError,

@@ -1,0 +1,6 @@
+"""The database: SQLite or PostgreSQL, by SQLAlchemy Core; nothing outside this folder knows which."""
+
+from server.storage.schema import migrate
+from server.storage.sql_storage import SqlStorage
+
+__all__ = ["SqlStorage", "migrate"]

@@ -1,0 +1,87 @@
+"""Connections: what SQLite and PostgreSQL need to behave alike.
+
+Reading sees one state throughout. Writing on SQLite takes the one write lock at its start, so that what was read holds
+until the commit; on PostgreSQL the row of the organisation is locked instead.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+
+_POSTGRES_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+_CONNECT_TIMEOUT = 5
+"""Seconds."""
+_SQLITE_PATIENCE = 10
+"""Seconds that a writer waits for another."""
+
+_WRITES = "keystead_writes"
+
+
+def make_engine(url: str) -> sa.Engine:
+    """Return an engine for sqlite:///FILE or postgresql://...
+
+    Raises:
+        ValueError: it is the URL of another database, or of a SQLite database in memory.
+    """
+    parsed = sa.make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return _sqlite(parsed)
+    if backend == "postgresql":
+        return sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=16,
+            max_overflow=16,
+            pool_pre_ping=True,
+            pool_timeout=_CONNECT_TIMEOUT,
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "options": _POSTGRES_OPTIONS},
+            hide_parameters=True,
+        )
+    raise ValueError("The database URL must be sqlite:///FILE or postgresql://USER@HOST/DATABASE.")
+
+
+def _sqlite(url: URL) -> sa.Engine:
+    path = Path(str(url.database))
+    # Made here, since SQLite would let everybody read it; its -wal and -shm files take the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    engine = sa.create_engine(
+        url,
+        pool_size=16,
+        max_overflow=16,
+        connect_args={"timeout": _SQLITE_PATIENCE, "check_same_thread": False},
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # We begin transactions ourselves.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def reading(engine: sa.Engine) -> sa.Connection:
+    """Return a connection whose transactions see one state and change nothing."""
+    if engine.dialect.name == "sqlite":
+        return engine.connect()
+    options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return engine.connect().execution_options(**options)
+
+
+def writing(engine: sa.Engine) -> sa.Connection:
+    """Return a connection whose transactions may change rows."""
+    options: dict[str, Any] = {_WRITES: True}
+    if engine.dialect.name != "sqlite":
+        options |= {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
+    return engine.connect().execution_options(**options)

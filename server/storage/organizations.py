@@ -1,0 +1,56 @@
+"""The rows of organisations."""
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from typing_extensions import override
+
+from server.domain import ports
+from server.domain.errors import OrganizationExistsError
+from server.domain.ids import OrganizationId
+from server.domain.organizations import Organization
+from server.storage.part import Part, values_of
+from server.storage.tables import organizations
+
+
+def _organization(row: sa.RowMapping) -> Organization:
+    return Organization(**row)
+
+
+class Organizations(Part, ports.Organizations):
+    """The organisations."""
+
+    @override
+    def add(self, organization: Organization) -> None:
+        try:
+            self.execute(sa.insert(organizations).values(values_of(organization)))
+        except IntegrityError as error:
+            raise OrganizationExistsError from error
+
+    @override
+    def find(self, organization: OrganizationId) -> Organization | None:
+        return self.one(self._named(organization), _organization)
+
+    @override
+    def lock(self, organization: OrganizationId) -> Organization | None:
+        # SQLite leaves FOR UPDATE out: there the whole transaction is alone already.
+        return self.one(self._named(organization).with_for_update(), _organization)
+
+    def _named(self, organization: OrganizationId) -> sa.Select[tuple[object, ...]]:
+        return sa.select(organizations).where(organizations.c.id == organization)
+
+    @override
+    def update(self, organization: Organization) -> None:
+        self.change(
+            sa.update(organizations).where(organizations.c.id == organization.id).values(values_of(organization))
+        )
+
+    @override
+    def page(
+        self, after: OrganizationId | None, limit: int, only: frozenset[OrganizationId] | None
+    ) -> list[Organization]:
+        query = sa.select(organizations).order_by(organizations.c.id).limit(limit)
+        if after is not None:
+            query = query.where(organizations.c.id > after)
+        if only is not None:
+            query = query.where(organizations.c.id.in_(sorted(only)))
+        return self.all(query, _organization)

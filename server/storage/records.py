@@ -1,0 +1,53 @@
+"""The rows of intents and of the record of changes."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from typing_extensions import override
+
+from server.domain import ports
+from server.domain.audit import AuditEvent
+from server.domain.errors import ConcurrentChangeError
+from server.domain.ids import ObjectId
+from server.domain.intents import Intent, Purpose
+from server.storage.part import Part, values_of
+from server.storage.tables import audit_events, intents
+
+
+class Intents(Part, ports.Intents):
+    """The objects of the token that are about to be made or destroyed."""
+
+    @override
+    def add(self, intent: Intent) -> None:
+        if intent.purpose is Purpose.DESTROY:
+            self.execute(sa.delete(intents).where(intents.c.object_id == intent.object_id))
+        self.execute(sa.insert(intents).values(values_of(intent)))
+
+    @override
+    def settle(self, object_id: ObjectId, purpose: Purpose) -> None:
+        statement = sa.delete(intents).where(intents.c.object_id == object_id, intents.c.purpose == purpose)
+        if self.execute(statement).rowcount != 1:
+            raise ConcurrentChangeError
+
+    @override
+    def page(self, purpose: Purpose, before: datetime, limit: int) -> list[Intent]:
+        query = (
+            sa.select(intents)
+            .where(intents.c.purpose == purpose, intents.c.create_time < before)
+            .order_by(intents.c.create_time)
+            .limit(limit)
+        )
+        return self.all(query, lambda row: Intent(**row))
+
+
+class Audit(Part, ports.Audit):
+    """The record of changes: numbered from 1 in each organisation, without gaps."""
+
+    @override
+    def append(self, event: AuditEvent) -> None:
+        last = (
+            sa.select(sa.func.coalesce(sa.func.max(audit_events.c.sequence), 0) + 1)
+            .where(audit_events.c.organization == event.organization)
+            .scalar_subquery()
+        )
+        self.execute(sa.insert(audit_events).values({**values_of(event), "sequence": last}))

@@ -1,0 +1,144 @@
+"""The tables, as the statements need them. What holds between rows is in migrations/, in the database itself."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+import sqlalchemy as sa
+from typing_extensions import override
+
+from server.domain.intents import ObjectRole, Purpose
+from server.domain.main_keys import Origin, State
+from server.domain.rotations import RotationState
+from server.domain.wrapping_keys import Algorithm, WrappingKeyState
+
+E = TypeVar("E", bound=StrEnum)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """An aware datetime in UTC, kept as microseconds since 1970: the same on every database, and it sorts."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    @override
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+class Word(sa.types.TypeDecorator[E]):
+    """A member of an enumeration, kept as its word."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def __init__(self, words: type[E]) -> None:
+        super().__init__()
+        self.words = words
+
+    @override
+    def process_bind_param(self, value: E | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    @override
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> E | None:
+        return None if value is None else self.words(value)
+
+
+organizations = sa.table(
+    "organizations",
+    sa.column("id", sa.String),
+    sa.column("display_name", sa.String),
+    sa.column("main_key", sa.String),
+    sa.column("epoch", sa.BigInteger),
+    sa.column("create_time", Moment),
+)
+
+main_keys = sa.table(
+    "main_keys",
+    sa.column("organization", sa.String),
+    sa.column("id", sa.String),
+    sa.column("object_id", sa.String),
+    sa.column("origin", Word(Origin)),
+    sa.column("state", Word(State)),
+    sa.column("prior_state", Word(State)),
+    sa.column("fingerprint", sa.LargeBinary),
+    sa.column("create_time", Moment),
+    sa.column("state_time", Moment),
+    sa.column("purge_time", Moment),
+)
+
+common_key = sa.table(
+    "common_key",
+    sa.column("singleton", sa.Integer),
+    sa.column("object_id", sa.String),
+    sa.column("fingerprint", sa.LargeBinary),
+    sa.column("create_time", Moment),
+)
+
+wrapping_keys = sa.table(
+    "wrapping_keys",
+    sa.column("organization", sa.String),
+    sa.column("id", sa.String),
+    sa.column("algorithm", Word(Algorithm)),
+    sa.column("public_key", sa.LargeBinary),
+    sa.column("state", Word(WrappingKeyState)),
+    sa.column("failed_uploads", sa.Integer),
+    sa.column("create_time", Moment),
+    sa.column("expire_time", Moment),
+)
+
+keks = sa.table(
+    "keks",
+    sa.column("organization", sa.String),
+    sa.column("id", sa.String),
+    sa.column("main_key", sa.String),
+    sa.column("algorithm", sa.String),
+    sa.column("wrapped", sa.LargeBinary),
+    sa.column("binding", sa.LargeBinary),
+    sa.column("reserved_encryptions", sa.BigInteger),
+    sa.column("create_time", Moment),
+    sa.column("rewrap_time", Moment),
+    sa.column("retry_time", Moment),
+)
+
+rotations = sa.table(
+    "rotations",
+    sa.column("organization", sa.String),
+    sa.column("id", sa.String),
+    sa.column("from_main_key", sa.String),
+    sa.column("to_main_key", sa.String),
+    sa.column("state", Word(RotationState)),
+    sa.column("total", sa.Integer),
+    sa.column("done", sa.Integer),
+    sa.column("failed", sa.Integer),
+    sa.column("start_time", Moment),
+    sa.column("end_time", Moment),
+)
+
+intents = sa.table(
+    "intents",
+    sa.column("object_id", sa.String),
+    sa.column("role", Word(ObjectRole)),
+    sa.column("purpose", Word(Purpose)),
+    sa.column("create_time", Moment),
+)
+
+audit_events = sa.table(
+    "audit_events",
+    sa.column("organization", sa.String),
+    sa.column("sequence", sa.BigInteger),
+    sa.column("time", Moment),
+    sa.column("actor", sa.String),
+    sa.column("action", sa.String),
+    sa.column("subject", sa.String),
+    sa.column("from_state", sa.String),
+    sa.column("to_state", sa.String),
+)
