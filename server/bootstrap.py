@@ -1,12 +1,12 @@
 """The only module that knows all the others: it puts the parts of a process together.
 
-A process is a worker (answers callers) or the steward (does what nobody waits for). Each opens the token and the database
-itself; nothing is inherited from the supervisor but the path of the settings.
+A process is a worker (answers callers) or the steward (does what nobody waits for). Each opens the token and the
+database itself; nothing is inherited from the supervisor but the path of the settings.
 """
 
-import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,15 +17,20 @@ import hsm_adapter
 from hsm_adapter import CapabilityReport, HsmToken
 from server.custody.hsm import HsmCustody
 from server.domain.ids import ObjectId, object_id
+from server.grpc_api.policy import Policy
+from server.grpc_api.server import Listen, serve
 from server.settings import Settings
 from server.steward import loop
-from server.storage import SqlStorage
-from server.use_cases import Environment
+from server.storage import SqlStorage, migrate
+from server.use_cases import Environment, use_cases
+from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.rotate import RemoveRetired, Rotate
 from server.use_cases.tidy import ExpireWrappingKeys, SettleIntents
 
-_log = logging.getLogger(__name__)
+
+class UnfitTokenError(Exception):
+    """The token cannot do the job; the message names what it lacks."""
 
 
 def utc_now() -> datetime:
@@ -43,7 +48,7 @@ def sleep_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
+def _hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
     """Return what the adapter needs to know, having told SoftHSM where its configuration is."""
     hsm = settings.hsm
     if hsm.softhsm2_conf is not None:
@@ -60,8 +65,12 @@ def hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
 
 
 def probe(settings: Settings) -> CapabilityReport:
-    """Return what the token can do, by trying it."""
-    return hsm_adapter.probe(hsm_settings(settings))
+    """Return what the token can do, by trying it.
+
+    Raises:
+        HsmError: it cannot even be opened.
+    """
+    return hsm_adapter.probe(_hsm_settings(settings))
 
 
 @dataclass(frozen=True)
@@ -81,11 +90,10 @@ def opened(settings: Settings) -> Iterator[Parts]:
     Raises:
         HsmError: the token cannot be opened.
         StorageUnavailableError: the database cannot be reached.
-        WrongTokenError: they do not belong together.
     """
     with (
         SqlStorage.open(settings.database.url.get_secret_value()) as storage,
-        HsmToken.open(hsm_settings(settings)) as token,
+        HsmToken.open(_hsm_settings(settings)) as token,
     ):
         custody = HsmCustody(token)
         env = Environment(
@@ -100,8 +108,53 @@ def opened(settings: Settings) -> Iterator[Parts]:
         yield Parts(env, custody, storage, TokenObjects(env))
 
 
-def chores(parts: Parts) -> Mapping[str, loop.Chore]:
-    """Return the steward's chores by name."""
+def prepare(settings: Settings) -> None:
+    """Make ready what all processes need: the schema, a token that can do the job, the common key, a good policy.
+
+    Raises:
+        PolicyError, UnfitTokenError, WrongTokenError: the operator must act.
+        HsmError, KeysteadError: token or database do not answer.
+    """
+    Policy(settings.policy.file)
+    migrate(settings.database.url.get_secret_value())
+    report = probe(settings)
+    if not report.ok:
+        faults = "; ".join(f"{check.name}: {check.fault}" for check in report.checks if check.fault)
+        raise UnfitTokenError(f"The token {report.token.label!r} cannot do the job. {faults}.")
+    with opened(settings) as parts:
+        EnsureCommonKey(parts.env, parts.objects)()
+
+
+def run_worker(settings: Settings, stopping: threading.Event) -> None:
+    """Answer callers until told to stop.
+
+    Raises:
+        PolicyError, ListenError: the operator must act.
+        HsmError, KeysteadError: token or database do not answer.
+    """
+    policy = Policy(settings.policy.file)
+    listen = Listen(
+        address=settings.server.address,
+        certificate=settings.tls.certificate,
+        key=settings.tls.key,
+        client_ca=settings.tls.client_ca,
+        sessions=settings.hsm.sessions,
+    )
+    with opened(settings) as parts:
+        serve(listen, use_cases(parts.env), policy, (parts.custody.check, parts.storage.check), stopping)
+
+
+def run_steward(settings: Settings, stopping: threading.Event) -> None:
+    """Do what nobody waits for until told to stop.
+
+    Raises:
+        HsmError, KeysteadError: token or database do not answer.
+    """
+    with opened(settings) as parts:
+        loop.run(_chores(parts), stopping)
+
+
+def _chores(parts: Parts) -> Mapping[str, loop.Chore]:
     return {
         "rotate": Rotate(parts.env),
         "remove_retired": RemoveRetired(parts.env, parts.objects),

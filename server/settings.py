@@ -19,6 +19,7 @@ PositiveTime = Annotated[timedelta, Field(gt=timedelta(0))]
 """Written as ISO 8601 ("P7D", "PT10M") or as seconds."""
 
 _SQLITE = "sqlite:///"
+_LIMITS = Limits()
 
 
 class SettingsError(Exception):
@@ -83,10 +84,10 @@ class HsmSettings(_Section):
 class LifeSettings(_Section):
     """How long things last."""
 
-    wrapping_key_lifetime: PositiveTime = Limits.wrapping_key_lifetime
-    retired_lifetime: PositiveTime = Limits.retired_lifetime
-    intent_age: PositiveTime = Limits.intent_age
-    wrapping_key_algorithm: Algorithm = Limits.default_algorithm
+    wrapping_key_lifetime: PositiveTime = _LIMITS.wrapping_key_lifetime
+    retired_lifetime: PositiveTime = _LIMITS.retired_lifetime
+    intent_age: PositiveTime = _LIMITS.intent_age
+    wrapping_key_algorithm: Algorithm = _LIMITS.default_algorithm
 
 
 class Settings(BaseSettings):

@@ -1,0 +1,1 @@
+"""The contract of Keystead, and the code generated from it."""

@@ -1,0 +1,17 @@
+"""Names as people write them: an organisation's id, and a full name or the last part of one."""
+
+from typing import Annotated
+
+import typer
+
+Organization = Annotated[str, typer.Argument(help="The organization's id.", show_default=False)]
+
+
+def organization_name(organization: str) -> str:
+    """Return the resource name of an organisation."""
+    return organization if organization.startswith("organizations/") else f"organizations/{organization}"
+
+
+def child_name(organization: str, collection: str, child: str) -> str:
+    """Return the resource name of what is in an organisation; `child` may be the whole name already."""
+    return child if "/" in child else f"{organization_name(organization)}/{collection}/{child}"

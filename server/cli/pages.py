@@ -1,0 +1,23 @@
+"""Lists, page by page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+
+def all_of(ask: Callable[[str], Any], field: str) -> list[Message]:
+    """Return what all pages hold.
+
+    Args:
+        ask: returns the page of a token; "" is the first.
+        field: the repeated field of a page.
+    """
+    found: list[Message] = []
+    token = ""
+    while True:
+        page = ask(token)
+        found += getattr(page, field)
+        token = page.next_page_token
+        if not token:
+            return found

@@ -1,0 +1,110 @@
+"""Who may do what: a TOML file that is read again whenever it changes.
+
+    [[grants]]
+    identity = "spiffe://example.com/keystead/admin"
+    role = "administrator"
+    organizations = ["acme"]
+
+`role` is operator (names no organisations), administrator or service. Who is not in the file may do nothing. A file
+that cannot be used leaves the last good one in force, and the log says so.
+"""
+
+import logging
+import threading
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from server.domain.errors import MalformedNameError
+from server.domain.ids import organization_id
+from server.domain.roles import Caller, Grant, Role
+
+_log = logging.getLogger(__name__)
+
+
+class PolicyError(Exception):
+    """The policy file cannot be used; the message says why."""
+
+
+class _Grant(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: Annotated[str, Field(min_length=1, max_length=2048)]
+    role: Role
+    organizations: list[str] = []
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.role is Role.OPERATOR) == bool(self.organizations):
+            raise ValueError("an operator names no organizations, every other role at least one")
+        for name in self.organizations:
+            try:
+                organization_id(name)
+            except MalformedNameError as error:
+                raise ValueError(f"{name!r}: {error}") from error
+        return self
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grants: list[_Grant] = []
+
+
+_Version = tuple[int, int, int]
+
+
+class Policy:
+    """The grants of every identity."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            PolicyError: it cannot be used.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        self._version: _Version | None = self._stat()
+        self._grants = self._read()
+
+    def caller(self, identity: str) -> Caller:
+        """Return what this identity may do, by the file as it is now."""
+        self._refresh()
+        return Caller(identity, self._grants.get(identity, ()))
+
+    def _refresh(self) -> None:
+        version = self._stat()
+        if version == self._version:
+            return
+        with self._lock:
+            if version == self._version:
+                return
+            self._version = version
+            try:
+                self._grants = self._read()
+            except PolicyError as error:
+                _log.error("policy_not_read", extra={"detail": str(error), "in_force": "the last good one"})
+            else:
+                _log.info("policy_read", extra={"identities": len(self._grants)})
+
+    def _stat(self) -> _Version | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _read(self) -> Mapping[str, tuple[Grant, ...]]:
+        try:
+            file = _File.model_validate(tomllib.loads(self._path.read_text()))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise PolicyError(f"The policy file {self._path} cannot be used: {error}") from error
+        grants: dict[str, tuple[Grant, ...]] = {}
+        for entry in file.grants:
+            grant = Grant(entry.role, frozenset(organization_id(name) for name in entry.organizations))
+            grants[entry.identity] = (*grants.get(entry.identity, ()), grant)
+        return grants

@@ -1,0 +1,129 @@
+"""The gRPC server of one worker process: mutual TLS, and nothing without it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from keystead.v1 import (
+    content_key_service_pb2,
+    content_key_service_pb2_grpc,
+    main_key_service_pb2,
+    main_key_service_pb2_grpc,
+    organization_service_pb2,
+    organization_service_pb2_grpc,
+    rotation_service_pb2,
+    rotation_service_pb2_grpc,
+)
+
+from server.grpc_api.boundary import Boundary
+from server.grpc_api.content_key_service import ContentKeyService
+from server.grpc_api.health import HealthWatch
+from server.grpc_api.main_key_service import MainKeyService
+from server.grpc_api.organization_service import OrganizationService
+from server.grpc_api.policy import Policy
+from server.grpc_api.rotation_service import RotationService
+from server.use_cases import UseCases
+
+_MESSAGE_LIMIT = 4 * 1024 * 1024
+_RESERVE_THREADS = 8
+"""Threads beside those for the token's sessions: a slow token leaves room for health and administrators."""
+_QUEUE = 256
+"""Calls that may be under way or waiting; one more is refused at once, with RESOURCE_EXHAUSTED."""
+_GRACE = 10.0
+"""Seconds for calls in flight when the server stops."""
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (organization_service_pb2, "OrganizationService"),
+        (main_key_service_pb2, "MainKeyService"),
+        (rotation_service_pb2, "RotationService"),
+        (content_key_service_pb2, "ContentKeyService"),
+    )
+)
+
+
+class ListenError(Exception):
+    """The server cannot listen, or its TLS files cannot be used; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where and how to listen.
+
+    Attributes:
+        address: host:port.
+        certificate: PEM file of the server's certificate.
+        key: PEM file of its private key.
+        client_ca: PEM file of the authorities that client certificates must come from.
+        sessions: how many calls may be in the token at a time.
+    """
+
+    address: str
+    certificate: Path
+    key: Path
+    client_ca: Path
+    sessions: int
+
+
+def serve(
+    listen: Listen,
+    use_cases: UseCases,
+    policy: Policy,
+    checks: Sequence[Callable[[], None]],
+    stopping: threading.Event,
+) -> None:
+    """Serve until told to stop, then let the calls in flight end.
+
+    Raises:
+        ListenError: it cannot listen.
+    """
+    server = grpc.server(
+        ThreadPoolExecutor(listen.sessions + _RESERVE_THREADS, thread_name_prefix="call"),
+        options=(
+            ("grpc.so_reuseport", 1),
+            ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
+            ("grpc.max_metadata_size", 16 * 1024),
+        ),
+        maximum_concurrent_rpcs=_QUEUE,
+    )
+    boundary = Boundary(policy)
+    organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(
+        OrganizationService(use_cases, boundary), server
+    )
+    main_key_service_pb2_grpc.add_MainKeyServiceServicer_to_server(MainKeyService(use_cases, boundary), server)
+    rotation_service_pb2_grpc.add_RotationServiceServicer_to_server(RotationService(use_cases, boundary), server)
+    content_key_service_pb2_grpc.add_ContentKeyServiceServicer_to_server(ContentKeyService(use_cases, boundary), server)
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health_service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection((*SERVICES, health_service, reflection.SERVICE_NAME), server)
+    _listen(server, listen)
+    server.start()
+    try:
+        HealthWatch(health, SERVICES, checks).run(stopping)
+    finally:
+        health.enter_graceful_shutdown()
+        server.stop(_GRACE).wait()
+
+
+def _listen(server: grpc.Server, listen: Listen) -> None:
+    try:
+        credentials = grpc.ssl_server_credentials(
+            [(listen.key.read_bytes(), listen.certificate.read_bytes())],
+            root_certificates=listen.client_ca.read_bytes(),
+            require_client_auth=True,
+        )
+        port = server.add_secure_port(listen.address, credentials)
+    except OSError as error:
+        raise ListenError(f"{error.filename}: {error.strerror}") from error
+    except RuntimeError as error:
+        raise ListenError(f"{listen.address} cannot be listened on: {error}") from error
+    if not port:
+        raise ListenError(f"{listen.address} cannot be listened on, or the TLS files do not fit together.")
