@@ -5,6 +5,8 @@ import os
 import pytest
 
 from hsm_adapter import HsmToken
+from hsm_adapter.constants import Attribute
+from hsm_adapter.structures import Template
 from tests.support.token import make_token
 
 
@@ -32,9 +34,6 @@ def count_objects(token):
     """Return how many token objects there are, of whatever kind."""
 
     def count():
-        from hsm_adapter.constants import Attribute
-        from hsm_adapter.structures import Template
-
         everything = Template({Attribute.TOKEN: True})
         return token._recovery.run(lambda s: len(token._cryptoki.find_objects(s.handle, everything, 10_000)))
 

@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.hazmat.primitives import keywrap
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hsm_adapter import KekBindingError, ObjectMissingError, RejectedInputError, Role, WrappedKek
+from hsm_adapter.constants import Attribute
+from hsm_adapter.structures import Template
 from tests.support.crypto import WRONG_PADDINGS, encrypt, fingerprint, openssl_encrypt, public_key
 
 
@@ -31,7 +34,6 @@ def main_key(token, wrapping):
 
 
 def test_an_upload_made_by_the_openssl_command_line_is_unwrapped(token, wrapping, tmp_path):
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     value = secrets.token_bytes(32)
     pem = public_key(wrapping[1]).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -202,8 +204,6 @@ def test_many_threads_get_right_answers(token, main_key):
 
 
 def test_no_session_object_stays_behind(token, main_key):
-    from hsm_adapter.constants import Attribute
-    from hsm_adapter.structures import Template
 
     def session_objects():
         template = Template({Attribute.TOKEN: False})
