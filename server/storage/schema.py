@@ -3,22 +3,17 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from server.storage.engine import make_engine, writing
 from server.storage.faults import translated
 
+REVISION = "0001"
+"""The newest of migrations/versions: what this program needs."""
+
 _LOCK = 0x6B657973
 """PostgreSQL's advisory lock: two processes that migrate at once do it one after the other."""
 
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
+_version = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 
 def migrate(url: str) -> None:
@@ -28,23 +23,24 @@ def migrate(url: str) -> None:
         StorageUnavailableError: the database does not answer.
         ConcurrentChangeError: another process holds the database.
     """
+    from alembic import command  # noqa: PLC0415 - only one process migrates, and Alembic is slow to load
+    from alembic.config import Config  # noqa: PLC0415 - likewise
+
     engine = make_engine(url)
     try:
         with translated(), writing(engine) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            config = _config()
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, REVISION)
     finally:
         engine.dispose()
 
 
 def is_current(connection: sa.Connection) -> bool:
     """Return whether the schema is the one that this program needs."""
-    return MigrationContext.configure(connection).get_current_revision() == newest()
-
-
-def newest() -> str | None:
-    """Return the revision that this program needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    if not sa.inspect(connection).has_table(_version.name):
+        return False
+    return connection.execute(sa.select(_version.c.version_num)).scalars().all() == [REVISION]

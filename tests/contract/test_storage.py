@@ -4,9 +4,12 @@ import secrets
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from server.domain.audit import AuditAction, AuditEvent
 from server.domain.errors import ConcurrentChangeError, OrganizationExistsError, StorageUnavailableError
@@ -16,7 +19,7 @@ from server.domain.main_keys import Origin, State
 from server.domain.ports import Rewrap
 from server.domain.rotations import Rotation, RotationState
 from server.domain.wrapping_keys import Algorithm, WrappingKeyState
-from server.storage import SqlStorage, migrate
+from server.storage import SqlStorage, migrate, schema
 from tests.support.factories import ACME, NOW, kek, main_key, new_id, organization, put, wrapping_key
 
 SECOND = timedelta(seconds=1)
@@ -398,3 +401,9 @@ def test_a_reader_sees_one_state_throughout(storage):
         with storage.write() as writer:
             writer.organizations.update(replace(writer.organizations.lock(ACME), epoch=2))
         assert reader.organizations.find(ACME).epoch == 1
+
+
+def test_the_newest_migration_is_the_one_that_the_program_needs():
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]

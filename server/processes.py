@@ -1,0 +1,116 @@
+"""The processes of the service, each with its faults told in one line and an exit status that says what helps.
+
+Apart from commands.py, so that a client's command does not have to load the server.
+"""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from hsm_adapter import CapabilityReport, HsmAuthenticationError, HsmError
+from server import bootstrap
+from server.bootstrap import UnfitTokenError
+from server.domain.errors import KeysteadError
+from server.grpc_api.policy import PolicyError
+from server.grpc_api.server import ListenError
+from server.observability import logging
+from server.settings import Settings, SettingsError, load_settings
+from server.storage import migrate as migrate_database
+from server.supervisor import EX_CONFIG, EX_TEMPFAIL, die_with_supervisor
+from server.use_cases.common_key import WrongTokenError
+
+_OPERATOR_MUST_ACT = (
+    HsmAuthenticationError,
+    ListenError,
+    PolicyError,
+    SettingsError,
+    UnfitTokenError,
+    WrongTokenError,
+    OSError,
+    ValueError,
+)
+
+
+def _fail(error: Exception, status: int) -> NoReturn:
+    """End with one line that says what is wrong."""
+    sys.stderr.write(f"keystead: {error}\n")
+    raise typer.Exit(status) from error
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    try:
+        yield
+    except _OPERATOR_MUST_ACT as error:
+        _fail(error, EX_CONFIG)
+    except (HsmError, KeysteadError) as error:
+        _fail(error, EX_TEMPFAIL)
+
+
+def _stop_signal() -> threading.Event:
+    """Return what SIGTERM and SIGINT set."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _child(name: str, config: Path, run: Callable[[Settings, threading.Event], None]) -> None:
+    stopping = _stop_signal()
+    die_with_supervisor()
+    logging.configure(name)
+    with _faults_told():
+        run(load_settings(config), stopping)
+
+
+def prepare(config: Path) -> None:
+    """Make ready what the other processes need."""
+    _child("prepare", config, lambda settings, _: bootstrap.prepare(settings))
+
+
+def worker(config: Path) -> None:
+    """Answer callers."""
+    _child("worker", config, bootstrap.run_worker)
+
+
+def steward(config: Path) -> None:
+    """Do what nobody waits for."""
+    _child("steward", config, bootstrap.run_steward)
+
+
+def migrate(config: Path) -> None:
+    """Bring the database's schema up to date."""
+    with _faults_told():
+        migrate_database(load_settings(config).database.url.get_secret_value())
+
+
+def probe(config: Path, *, as_json: bool) -> None:
+    """Print what the token can do."""
+    with _faults_told():
+        report = bootstrap.probe(load_settings(config))
+    if as_json:
+        sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
+    else:
+        _print(report)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _print(report: CapabilityReport) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    token = report.token
+    kind = "a software token: nothing is attested" if report.is_software else "as the profile says, hardware"
+    out.print(f"{escape(token.label)} · {escape(token.manufacturer)} {escape(token.model)} {token.firmware} · {kind}")
+    for check in report.checks:
+        mark = "[green]ok[/]  " if check.fault is None else "[red]FAIL[/]"
+        out.print(f"  {mark} {escape(check.name)}" + (f": {escape(check.fault)}" if check.fault else ""))
+    out.print(f"Trust mode {report.trust_mode}: who steals the PIN can still take KEKs out of the token.")
+    out.print("The service can run on it." if report.ok else "[red]The service cannot run on it.[/]")
