@@ -1,0 +1,200 @@
+"""Who may do what: every rpc, every role, the own and a foreign organisation; and who is nobody."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from google.protobuf import message_factory
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from keystead.v1 import (
+    content_key_service_pb2,
+    main_key_service_pb2,
+    organization_service_pb2,
+    rotation_service_pb2,
+)
+from keystead.v1 import organization_service_pb2 as organizations
+
+from server.cli.dev_pki import DevelopmentCa
+from server.domain.roles import ALLOWED, Operation, Role
+from tests.support.service import Client, eventually, refusal_of, refused
+
+FILES = (content_key_service_pb2, main_key_service_pb2, organization_service_pb2, rotation_service_pb2)
+METHODS = {
+    method.name: method
+    for file in FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+CALLERS = {"operator": Role.OPERATOR, "admin": Role.ADMINISTRATOR, "service": Role.SERVICE}
+UNBOUND = {"ListOrganizations"}
+"""Methods that name no organisation: each caller gets what is its own."""
+
+
+def request_for(method, organization):
+    """A request to this organisation, well-formed where names are concerned."""
+    name = f"organizations/{organization}"
+    request = message_factory.GetMessageClass(method.input_type)()
+    fields = method.input_type.fields_by_name
+    if "organization_id" in fields:
+        request.organization_id = organization
+    if "parent" in fields:
+        request.parent = name
+    if "kek" in fields:
+        request.kek = f"{name}/keks/{'0' * 32}"
+    if "wrapping_key" in fields:
+        request.wrapping_key = f"{name}/wrappingKeys/{'0' * 32}"
+        request.activation = 1
+    if "name" in fields:
+        kind = method.name.removeprefix("Get").removeprefix("Activate")
+        collection = {"MainKey": "/mainKeys/common", "Rotation": "/rotations/", "Kek": "/keks/"}.get(kind, "")
+        request.name = name + (collection + "0" * 32 if collection.endswith("/") else collection)
+    return request
+
+
+def outcome(client: Client, method, organization):
+    """Return the refusal of a call, or None."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    answer = message_factory.GetMessageClass(method.output_type).FromString
+    call = client.channel.unary_unary(path, lambda request: request.SerializeToString(), answer)
+    try:
+        call(request_for(method, organization), timeout=20)
+    except grpc.RpcError as error:
+        return refusal_of(error)
+    return None
+
+
+def is_forbidden(refusal) -> bool:
+    return refusal is not None and (refusal.code.name, refusal.reason) == ("PERMISSION_DENIED", "FORBIDDEN")
+
+
+@pytest.fixture(scope="module")
+def two(service):
+    return service.new_organization("own"), service.new_organization("foreign")
+
+
+def test_the_table_of_roles_names_every_rpc_that_the_server_shows(service):
+    database = ProtoReflectionDescriptorDatabase(service.client("operator").channel)
+    ours = [name for name in database.get_services() if name.startswith("keystead.")]
+    found = set()
+    for name in ours:
+        file = database.FindFileContainingSymbol(name)
+        for described in file.service:
+            found |= {method.name for method in described.method}
+    assert found == set(METHODS) == {operation.value for operation in Operation}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", CALLERS)
+def test_each_role_may_do_what_the_table_says_in_its_own_organisation_only(service, two, method, kind):
+    own, foreign = two
+    client = service.client("operator" if kind == "operator" else f"{kind}:{own.id}")
+    may = CALLERS[kind] in ALLOWED[Operation(method)]
+    unknown = f"unknown-{os.urandom(4).hex()}"
+    assert is_forbidden(outcome(client, METHODS[method], own.id)) == (not may)
+    elsewhere = [outcome(client, METHODS[method], name) for name in (foreign.id, unknown)]
+    if kind == "operator" and may:
+        assert not any(map(is_forbidden, elsewhere))
+    elif method not in UNBOUND:
+        # What is somebody else's, and what does not exist, look the same.
+        assert all(map(is_forbidden, elsewhere))
+        assert elsewhere[0] == elsewhere[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_caller_that_the_policy_does_not_know_may_do_nothing(service, two, method):
+    client = stranger(service, "spiffe://keystead.dev/nobody")
+    assert is_forbidden(outcome(client, METHODS[method], two[0].id))
+
+
+def test_a_list_shows_to_each_caller_what_is_its_own(service, two):
+    for kind in ("admin", "service"):
+        client = service.client(f"{kind}:{two[0].id}")
+        answer = client.organizations.ListOrganizations(organizations.ListOrganizationsRequest())
+        assert [organization.name for organization in answer.organizations] == [two[0].name]
+    everything = service.client("operator").organizations.ListOrganizations(
+        organizations.ListOrganizationsRequest(page_size=1000)
+    )
+    assert {two[0].name, two[1].name} <= {organization.name for organization in everything.organizations}
+
+
+# Nobody.
+
+
+def channel(service, **files):
+    credentials = grpc.ssl_channel_credentials((service.folder / "pki/ca.pem").read_bytes(), **files)
+    return Client(grpc.secure_channel(service.address, credentials, (("grpc.use_local_subchannel_pool", 1),)))
+
+
+def stranger(service, *uris, authority=None, days=1):
+    """A client whose certificate has these URIs."""
+    authority = authority or DevelopmentCa(service.folder / "pki")
+    names = [x509.UniformResourceIdentifier(uri) for uri in uris] or [x509.DNSName("nobody.example")]
+    name = f"stranger-{os.urandom(4).hex()}"
+    certificate, key = authority.issue(name, x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.CLIENT_AUTH)
+    return channel(service, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes())
+
+
+def is_turned_away(client):
+    """Whether the connection itself fails, before any call is heard."""
+    with pytest.raises(grpc.RpcError) as caught:
+        client.health.Check(HealthCheckRequest(), timeout=5)
+    return caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def test_without_a_certificate_nobody_is_heard(service):
+    assert is_turned_away(channel(service))
+    assert is_turned_away(Client(grpc.insecure_channel(service.address)))
+
+
+def test_a_certificate_of_another_authority_is_not_heard(service, tmp_path):
+    other = DevelopmentCa(tmp_path)
+    other.ensure()
+    assert is_turned_away(stranger(service, "spiffe://keystead.dev/operator", authority=other))
+
+
+def test_an_expired_certificate_is_not_heard(service, monkeypatch):
+    class LongAgo(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=1000)
+
+    monkeypatch.setattr("server.cli.dev_pki.datetime", LongAgo)
+    assert is_turned_away(stranger(service, "spiffe://keystead.dev/operator"))
+    assert datetime.now(UTC) > LongAgo.now(UTC)
+
+
+@pytest.mark.parametrize("uris", [(), ("spiffe://keystead.dev/operator", "spiffe://keystead.dev/operator2")])
+def test_a_certificate_that_does_not_name_exactly_one_caller_is_nobody(service, uris):
+    with refused("UNAUTHENTICATED", "NO_IDENTITY"):
+        stranger(service, *uris).organizations.ListOrganizations(organizations.ListOrganizationsRequest())
+
+
+# The policy file.
+
+
+def test_a_grant_holds_from_the_next_call_and_so_does_its_end(service, two):
+    own, _ = two
+    policy = service.folder / "policy.toml"
+    before = policy.read_text()
+    client = stranger(service, "spiffe://keystead.dev/late")
+    request = organizations.GetOrganizationRequest(name=own.name)
+    with refused("PERMISSION_DENIED", "FORBIDDEN"):
+        client.organizations.GetOrganization(request)
+    grant = f'\n[[grants]]\nidentity = "spiffe://keystead.dev/late"\nrole = "service"\norganizations = ["{own.id}"]\n'
+    try:
+        policy.write_text(before + grant)
+        assert client.organizations.GetOrganization(request).name == own.name
+        # A file that cannot be used keeps the last good one in force, and the log says so.
+        policy.write_text(before + grant + "\nnonsense")
+        assert client.organizations.GetOrganization(request).name == own.name
+        assert "policy_not_read" in service.log.read_text()
+        policy.write_text(before)
+        with refused("PERMISSION_DENIED", "FORBIDDEN"):
+            client.organizations.GetOrganization(request)
+    finally:
+        policy.write_text(before)
+    eventually(service.serves, "the service serves on")
