@@ -6,15 +6,17 @@ Finding is slow on some tokens (SoftHSM looks at every object), so handles are r
 import threading
 from collections.abc import Mapping
 
-from hsm_adapter.constants import Attribute, Rv
+from hsm_adapter.constants import Attribute, ObjectClass, Rv
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmPolicyError, ObjectMissingError
 from hsm_adapter.sessions import Era, Session, SessionPool
-from hsm_adapter.structures import Value
+from hsm_adapter.structures import Template, Value
 from hsm_adapter.templates import Role, identity
 
 _REMEMBERED = 10_000
 """Handles; when there are more, all are forgotten."""
+_LISTED = 100_000
+"""Keys of one class that are listed."""
 
 
 class Objects:
@@ -56,6 +58,36 @@ class Objects:
         if not handles and not self._pool.is_logged_in(session):
             raise CryptokiError("C_FindObjects", Rv.USER_NOT_LOGGED_IN)
         return handles
+
+    def list_all(self, session: Session) -> list[tuple[Role | None, bytes]]:
+        """Return role (None for an object that has none of ours) and id of each private and secret key of the token.
+
+        Raises:
+            HsmPolicyError: there are more than can be listed.
+            CryptokiError: the token does not say; USER_NOT_LOGGED_IN if it finds nothing because of that.
+        """
+        found: list[tuple[Role | None, bytes]] = []
+        for object_class in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY):
+            of_class = Template({Attribute.CLASS: object_class, Attribute.TOKEN: True})
+            handles = self._pool.cryptoki.find_objects(session.handle, of_class, _LISTED + 1)
+            if len(handles) > _LISTED:
+                raise HsmPolicyError(f"The token holds more than {_LISTED} keys.")
+            for handle in handles:
+                label = self._text(session, handle, Attribute.LABEL)
+                role = next((role for role in Role if role.value.encode() == label), None)
+                found.append((role, self._text(session, handle, Attribute.ID)))
+        if not found and not self._pool.is_logged_in(session):
+            raise CryptokiError("C_FindObjects", Rv.USER_NOT_LOGGED_IN)
+        return found
+
+    def _text(self, session: Session, handle: int, attribute: Attribute) -> bytes:
+        """Return an attribute that an object may lack; then nothing."""
+        try:
+            return self._pool.cryptoki.attribute(session.handle, handle, attribute)
+        except CryptokiError as error:
+            if error.rv == Rv.ATTRIBUTE_TYPE_INVALID:
+                return b""
+            raise
 
     def _remember(self, era: Era, role: Role, object_id: bytes, handle: int) -> None:
         with self._lock:

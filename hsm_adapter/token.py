@@ -112,6 +112,10 @@ class HsmToken:
         """Return `size` random bytes of the token."""
         return self._recovery.run(lambda session: self._cryptoki.generate_random(session.handle, size))
 
+    def objects(self) -> list[tuple[Role | None, bytes]]:
+        """Return the private and secret keys that the token holds: role (None if it has none of ours) and CKA_ID."""
+        return self._recovery.run(self._objects.list_all)
+
     # Wrapping keys.
 
     def create_wrapping_key(self, object_id: bytes, *, modulus_bits: int) -> bytes:

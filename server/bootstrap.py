@@ -8,25 +8,30 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import hsm_adapter
 from hsm_adapter import CapabilityReport, HsmToken
+from server.background import repeated
 from server.custody.hsm import HsmCustody
 from server.domain.ids import ObjectId, object_id
 from server.grpc_api.policy import Policy
 from server.grpc_api.server import Listen, serve
+from server.observability import metrics
 from server.settings import Settings
 from server.steward import loop
+from server.steward.chores import chores
 from server.storage import SqlStorage, migrate
 from server.use_cases import Environment, use_cases
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
-from server.use_cases.rotate import RemoveRetired, Rotate
-from server.use_cases.tidy import ExpireWrappingKeys, SettleIntents
+from server.use_cases.reconcile import Reconcile, Reconciliation
+
+USES_INTERVAL = 1.0
+"""Seconds between two times that a worker writes down how much content keys were used."""
 
 
 class UnfitTokenError(Exception):
@@ -141,23 +146,27 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         sessions=settings.hsm.sessions,
     )
     with opened(settings) as parts:
-        serve(listen, use_cases(parts.env), policy, (parts.custody.check, parts.storage.check), stopping)
+        do = use_cases(parts.env)
+        with repeated("uses", USES_INTERVAL, do.uses.write):
+            serve(listen, do, policy, (parts.custody.check, parts.storage.check), stopping)
 
 
 def run_steward(settings: Settings, stopping: threading.Event) -> None:
     """Do what nobody waits for until told to stop.
 
     Raises:
+        MetricsError: the operator must act.
+        HsmError, KeysteadError: token or database do not answer.
+    """
+    with opened(settings) as parts, metrics.served(settings.metrics.address) as gauges:
+        loop.run(chores(parts.env, parts.objects, gauges), stopping)
+
+
+def reconcile(settings: Settings) -> Reconciliation:
+    """Return what does not fit between token and database.
+
+    Raises:
         HsmError, KeysteadError: token or database do not answer.
     """
     with opened(settings) as parts:
-        loop.run(_chores(parts), stopping)
-
-
-def _chores(parts: Parts) -> Mapping[str, loop.Chore]:
-    return {
-        "rotate": Rotate(parts.env),
-        "remove_retired": RemoveRetired(parts.env, parts.objects),
-        "expire_wrapping_keys": ExpireWrappingKeys(parts.env, parts.objects),
-        "settle_intents": SettleIntents(parts.env, parts.objects),
-    }
+        return Reconcile(parts.env)()

@@ -80,8 +80,19 @@ def probe(
     processes.probe(config, as_json=as_json)
 
 
+def reconcile(
+    config: Config = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare the token with the database: main keys that are missing, objects that no row knows. Destroys nothing."""
+    from server import processes
+
+    processes.reconcile(config, as_json=as_json)
+
+
 hsm = typer.Typer(no_args_is_help=True, help="Look at the token.")
 hsm.command("probe")(probe)
+hsm.command("reconcile")(reconcile)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -23,6 +23,7 @@ from server.domain.errors import KeysteadError
 from server.grpc_api.policy import PolicyError
 from server.grpc_api.server import ListenError
 from server.observability import logging
+from server.observability.metrics import MetricsError
 from server.settings import Settings, SettingsError, load_settings
 from server.storage import migrate as migrate_database
 from server.supervisor import EX_CONFIG, EX_TEMPFAIL, die_with_supervisor
@@ -31,6 +32,7 @@ from server.use_cases.common_key import WrongTokenError
 _OPERATOR_MUST_ACT = (
     HsmAuthenticationError,
     ListenError,
+    MetricsError,
     PolicyError,
     SettingsError,
     UnfitTokenError,
@@ -102,6 +104,27 @@ def probe(config: Path, *, as_json: bool) -> None:
     else:
         _print(report)
     raise typer.Exit(0 if report.ok else 1)
+
+
+def reconcile(config: Path, *, as_json: bool) -> None:
+    """Print what does not fit between token and database; exit status 1 if anything does not."""
+    with _faults_told():
+        found = bootstrap.reconcile(load_settings(config))
+    unknown = [{"role": role, "object_id": object_id} for role, object_id in found.unknown]
+    missing = [str(name) for name in found.missing]
+    if as_json:
+        report = {"main_keys_checked": found.checked, "main_keys_missing": missing, "objects_unknown": unknown}
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{found.checked} main keys looked for in the token, {len(missing)} missing.\n")
+        for name in missing:
+            sys.stdout.write(f"  missing: {name}. Restore the token from its backup; the row is kept.\n")
+        sys.stdout.write(f"{len(unknown)} keys in the token that no row knows.\n")
+        for it in unknown:
+            sys.stdout.write(
+                f"  unknown: {it['role'] or 'not of Keystead'}, CKA_ID {it['object_id'] or 'empty'}. Kept.\n"
+            )
+    raise typer.Exit(1 if missing or unknown else 0)
 
 
 def _print(report: CapabilityReport) -> None:

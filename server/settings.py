@@ -86,8 +86,16 @@ class LifeSettings(_Section):
 
     wrapping_key_lifetime: PositiveTime = _LIMITS.wrapping_key_lifetime
     retired_lifetime: PositiveTime = _LIMITS.retired_lifetime
+    deleted_lifetime: PositiveTime = _LIMITS.deleted_lifetime
     intent_age: PositiveTime = _LIMITS.intent_age
     wrapping_key_algorithm: Algorithm = _LIMITS.default_algorithm
+
+
+class MetricsSettings(_Section):
+    """Where Prometheus fetches metrics."""
+
+    address: str | None = None
+    """Host and port of the steward's metrics, without TLS: keep it on loopback. Default: not served."""
 
 
 class Settings(BaseSettings):
@@ -107,6 +115,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings
     hsm: HsmSettings
     life: LifeSettings = LifeSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -125,6 +134,7 @@ class Settings(BaseSettings):
         return Limits(
             wrapping_key_lifetime=self.life.wrapping_key_lifetime,
             retired_lifetime=self.life.retired_lifetime,
+            deleted_lifetime=self.life.deleted_lifetime,
             intent_age=self.life.intent_age,
             default_algorithm=self.life.wrapping_key_algorithm,
         )

@@ -31,6 +31,8 @@ _ROLES: Mapping[ObjectRole, Role] = MappingProxyType(
     {ObjectRole.WRAPPING_KEY: Role.WRAPPING_KEY, ObjectRole.MAIN_KEY: Role.MAIN_KEY}
 )
 
+_OBJECT_ROLES: Mapping[Role, ObjectRole] = MappingProxyType({role: ours for ours, role in _ROLES.items()})
+
 
 @contextmanager
 def _translated(
@@ -122,6 +124,12 @@ class HsmCustody(Custody):
                 return self._token.report_main_key(bytes.fromhex(object_id)).fingerprint
         except MainKeyMissingError:
             return None
+
+    @override
+    def objects(self) -> list[tuple[ObjectRole | None, str]]:
+        with _translated():
+            found = self._token.objects()
+        return [(_OBJECT_ROLES.get(role) if role else None, object_id.hex()) for role, object_id in found]
 
     @override
     def destroy(self, role: ObjectRole, object_id: ObjectId) -> None:

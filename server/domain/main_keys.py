@@ -6,15 +6,15 @@ Rules kept here:
 - Undelete leads back to the state before the deletion.
 - Recovery leads out of REMOVED only for the key in charge (`in_charge`), that is, one that was deleted while it locked
   its organisation; a key that was rotated out and removed is never recovered.
+What the other keys of an organisation forbid beside the table is in moves.py.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from server.domain.errors import IllegalTransitionError
 from server.domain.ids import ObjectId, OrganizationId
 
 
@@ -54,13 +54,15 @@ class Action(StrEnum):
     """The time in which a deletion can be undone ended."""
     RECOVER = "RECOVER"
     """The same key was imported again."""
+    TAKE_OVER = "TAKE_OVER"
+    """BYOK was disabled."""
 
-
-ADMINISTRATORS_ACTIONS = (Action.ACTIVATE, Action.REVOKE, Action.DELETE, Action.UNDELETE, Action.RECOVER)
-"""The actions that people ask for; the others happen by themselves."""
 
 LOCKING_STATES = frozenset({State.REVOKED, State.DELETED, State.REMOVED})
 """The states in which the key in charge locks its organisation."""
+
+ROTATION_PERIOD = timedelta(days=365)
+"""A main key should be replaced this long after its activation, at the latest."""
 
 IN_TOKEN_STATES = frozenset(State) - {State.REMOVED}
 """The states in which the key's object is in the token."""
@@ -86,8 +88,8 @@ COMMON_MOVES: Mapping[tuple[State, Action], State] = MappingProxyType(
     {
         (State.ACTIVE, Action.REPLACE): State.ROTATING,
         (State.ROTATING, Action.DRAIN): State.RETIRED,
-        (State.ROTATING, Action.ACTIVATE): State.ACTIVE,
-        (State.RETIRED, Action.ACTIVATE): State.ACTIVE,
+        (State.ROTATING, Action.TAKE_OVER): State.ACTIVE,
+        (State.RETIRED, Action.TAKE_OVER): State.ACTIVE,
     }
 )
 """The life of the common key in one organisation: it takes over again whenever BYOK is disabled."""
@@ -111,6 +113,26 @@ class MainKey:
     state_time: datetime
     purge_time: datetime | None
     """When it leaves, or left, the token; None when nothing is set."""
+    activate_time: datetime | None = None
+    """When it was last put in charge; that it came back from REVOKED does not count."""
+    revoke_time: datetime | None = None
+    """When it was revoked; None unless it is, or was before its deletion."""
+    revoke_reason: str = ""
+    reactivate_time: datetime | None = None
+    """When a timed revocation ends by itself."""
+    verify_time: datetime | None = None
+    """When a copy was last verified to be this key."""
+    missing_time: datetime | None = None
+    """Since when its object has been missing in the token; None if it is there, or is not to be."""
+    is_reminded: bool = False
+    """Whether the reminder to replace it was given."""
+
+    @property
+    def rotation_due_time(self) -> datetime | None:
+        """Return when its owner should replace it; None for a key that was never in charge, and for the common key."""
+        if self.origin is Origin.COMMON or self.activate_time is None:
+            return None
+        return self.activate_time + ROTATION_PERIOD
 
 
 def next_state(key: MainKey, action: Action, *, in_charge: bool) -> State | None:
@@ -122,35 +144,25 @@ def next_state(key: MainKey, action: Action, *, in_charge: bool) -> State | None
     return key.prior_state if action is Action.UNDELETE else target
 
 
-def next_moves(key: MainKey, *, in_charge: bool) -> tuple[Action, ...]:
-    """Return what people can ask for now, in a fixed order.
-
-    The common key offers nothing here: it takes over when BYOK is disabled, and not by a move of its own.
-    """
-    if key.origin is Origin.COMMON:
-        return ()
-    return tuple(action for action in ADMINISTRATORS_ACTIONS if next_state(key, action, in_charge=in_charge))
-
-
-def transition(
-    key: MainKey, action: Action, *, now: datetime, in_charge: bool, purge_time: datetime | None = None
-) -> MainKey:
-    """Return `key` as it is after `action`.
-
-    Pure: no clock, no storage, no HSM. The caller commits the result.
-
-    Args:
-        key: the key as it is.
-        action: what happens.
-        now: aware UTC; becomes `state_time`.
-        in_charge: whether it is the organisation's main key.
-        purge_time: aware UTC; when the new state is to end by removal from the token.
-
-    Raises:
-        IllegalTransitionError: `key.state` does not allow `action`; carries the legal next moves.
-    """
-    target = next_state(key, action, in_charge=in_charge)
-    if target is None:
-        raise IllegalTransitionError(action, key.state, next_moves(key, in_charge=in_charge))
-    prior = key.state if target is State.DELETED else None
-    return replace(key, state=target, prior_state=prior, state_time=now, purge_time=purge_time)
+def moved(key: MainKey, target: State, *, now: datetime, purge_time: datetime | None = None) -> MainKey:
+    """Return `key` in the state `target`, with what goes with it; that the move is legal was made sure of."""
+    after = replace(
+        key,
+        state=target,
+        prior_state=key.state if target is State.DELETED else None,
+        state_time=now,
+        purge_time=purge_time,
+        reactivate_time=None,
+    )
+    if target is State.REVOKED and key.state is State.ACTIVE:
+        return replace(after, revoke_time=now)
+    if target is not State.ACTIVE:
+        return after
+    comes_back = key.state in LOCKING_STATES
+    return replace(
+        after,
+        revoke_time=None,
+        revoke_reason="",
+        activate_time=key.activate_time if comes_back else now,
+        is_reminded=key.is_reminded and comes_back,
+    )

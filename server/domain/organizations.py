@@ -22,6 +22,8 @@ class Organization:
     epoch: int
     """Raised by every change of the main key in charge or of its state; starts at 1."""
     create_time: datetime
+    byok_enabled: bool = False
+    """Whether main keys of its own may be put in charge. Bringing one enables it."""
 
 
 def demand_unlocked(main_key: MainKey) -> None:

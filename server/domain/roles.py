@@ -26,13 +26,23 @@ class Operation(StrEnum):
     CREATE_ORGANIZATION = "CreateOrganization"
     GET_ORGANIZATION = "GetOrganization"
     LIST_ORGANIZATIONS = "ListOrganizations"
+    ENABLE_BYOK = "EnableByok"
+    DISABLE_BYOK = "DisableByok"
     GET_WRAPPING_KEY = "GetWrappingKey"
     IMPORT_MAIN_KEY = "ImportMainKey"
     LIST_MAIN_KEYS = "ListMainKeys"
     GET_MAIN_KEY = "GetMainKey"
     ACTIVATE_MAIN_KEY = "ActivateMainKey"
+    REVOKE_MAIN_KEY = "RevokeMainKey"
+    DELETE_MAIN_KEY = "DeleteMainKey"
+    UNDELETE_MAIN_KEY = "UndeleteMainKey"
+    PREVIEW_CHANGE = "PreviewChange"
+    VERIFY_MAIN_KEY_COPY = "VerifyMainKeyCopy"
     LIST_ROTATIONS = "ListRotations"
     GET_ROTATION = "GetRotation"
+    WATCH_ROTATION = "WatchRotation"
+    PAUSE_ROTATION = "PauseRotation"
+    RESUME_ROTATION = "ResumeRotation"
     CREATE_KEK = "CreateKek"
     GET_KEK = "GetKek"
     LIST_KEKS = "ListKeks"
@@ -48,13 +58,23 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.CREATE_ORGANIZATION: frozenset({_O}),
         Operation.GET_ORGANIZATION: frozenset({_O, _A, _S}),
         Operation.LIST_ORGANIZATIONS: frozenset({_O, _A, _S}),
+        Operation.ENABLE_BYOK: frozenset({_A}),
+        Operation.DISABLE_BYOK: frozenset({_A}),
         Operation.GET_WRAPPING_KEY: frozenset({_A}),
         Operation.IMPORT_MAIN_KEY: frozenset({_A}),
         Operation.LIST_MAIN_KEYS: frozenset({_A}),
         Operation.GET_MAIN_KEY: frozenset({_A}),
         Operation.ACTIVATE_MAIN_KEY: frozenset({_A}),
+        Operation.REVOKE_MAIN_KEY: frozenset({_A}),
+        Operation.DELETE_MAIN_KEY: frozenset({_A}),
+        Operation.UNDELETE_MAIN_KEY: frozenset({_A}),
+        Operation.PREVIEW_CHANGE: frozenset({_A}),
+        Operation.VERIFY_MAIN_KEY_COPY: frozenset({_A}),
         Operation.LIST_ROTATIONS: frozenset({_A}),
         Operation.GET_ROTATION: frozenset({_A}),
+        Operation.WATCH_ROTATION: frozenset({_A}),
+        Operation.PAUSE_ROTATION: frozenset({_A}),
+        Operation.RESUME_ROTATION: frozenset({_A}),
         Operation.CREATE_KEK: frozenset({_S}),
         Operation.GET_KEK: frozenset({_A, _S}),
         Operation.LIST_KEKS: frozenset({_A, _S}),

@@ -1,7 +1,7 @@
 """Rotations: what is left to re-wrap after a main key was replaced."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from server.domain.ids import ObjectId, OrganizationId
@@ -11,7 +11,13 @@ class RotationState(StrEnum):
     """How far a rotation is."""
 
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     DONE = "DONE"
+    CANCELLED = "CANCELLED"
+    """The replaced key was put in charge again: its KEKs are where they should be."""
+
+
+FINISHED = frozenset({RotationState.DONE, RotationState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +34,28 @@ class Rotation:
     failed: int
     start_time: datetime
     end_time: datetime | None
+    resume_time: datetime
+    """Since when it has been running without a pause."""
+    resume_done: int
+    """How many KEKs were done then."""
+    progress_time: datetime | None = None
+    """When the last KEK was re-wrapped."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Return whether nothing more happens to it."""
+        return self.state in FINISHED
+
+    @property
+    def rate(self) -> float:
+        """Return how many KEKs are re-wrapped in a second, since it began or was resumed; 0 before the first."""
+        if self.progress_time is None or self.progress_time <= self.resume_time:
+            return 0.0
+        return (self.done - self.resume_done) / (self.progress_time - self.resume_time).total_seconds()
+
+    @property
+    def estimated_end_time(self) -> datetime | None:
+        """Return when it will end at this rate; None when that cannot be told."""
+        if self.state is not RotationState.RUNNING or not self.rate or self.progress_time is None:
+            return None
+        return self.progress_time + timedelta(seconds=max(0, self.total - self.done) / self.rate)

@@ -1,23 +1,33 @@
-"""The edge of every call: who is calling, and what a fault becomes."""
+"""The edge of every call: who is calling, what a repeat is told, and what a fault becomes."""
 
 import logging
 import secrets
+import threading
 import traceback
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
 
 import grpc
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from server.domain.errors import KeysteadError
+from server.domain.errors import KeysteadError, TooManyWatchersError
 from server.domain.roles import Caller
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.identity import identity_of
 from server.grpc_api.policy import Policy
+from server.use_cases import AnsweredBefore
 
 _log = logging.getLogger(__name__)
 
+WATCHERS_LIMIT = 64
+"""Streams of one process; each holds a thread."""
+_TICK = 0.5
+"""Seconds between two looks of a stream; a message is sent at least each second one."""
+
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 
 class Boundary:
@@ -25,19 +35,66 @@ class Boundary:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._watchers = threading.BoundedSemaphore(WATCHERS_LIMIT)
 
     def answer(self, context: grpc.ServicerContext, work: Callable[[Caller], T]) -> T:
         """Return what `work` answers this caller, or end the call with the status of what went wrong."""
         try:
             return work(self._policy.caller(identity_of(context)))
-        except KeysteadError as error:
-            status = to_status(error)
         except Exception as error:  # noqa: BLE001 - the outermost edge: no fault may show its inside to a caller
-            incident = secrets.token_hex(8)
-            _log.error("incident", extra={"incident": incident, "fault": _described(error)})
-            status = incident_status(incident)
-        context.abort_with_status(rpc_status.to_status(status))
-        raise AssertionError("abort_with_status returned")
+            _abort(context, error)
+
+    def answer_once(self, context: grpc.ServicerContext, answer: type[M], work: Callable[[Caller], M]) -> M:
+        """Answer as `answer` does; a request that was carried out before is told the same again."""
+
+        def once(caller: Caller) -> M:
+            try:
+                return work(caller)
+            except AnsweredBefore as repeat:
+                return answer.FromString(repeat.answer)
+
+        return self.answer(context, once)
+
+    def stream(
+        self, context: grpc.ServicerContext, look: Callable[[Caller], M], is_last: Callable[[M], bool]
+    ) -> Iterator[M]:
+        """Yield what `look` sees, at each change and at least each second, until it was the last or the caller is gone.
+
+        Each look asks anew who the caller is and what it may do.
+        """
+        ended = threading.Event()
+        if not self._watchers.acquire(blocking=False):
+            _abort(context, TooManyWatchersError())
+        try:
+            if not context.add_callback(ended.set):
+                return
+            told: M | None = None
+            ticks = 0
+            while not ended.is_set():
+                seen = self.answer(context, look)
+                if seen != told or ticks >= 1:
+                    yield seen
+                    told, ticks = seen, 0
+                else:
+                    ticks += 1
+                if is_last(seen):
+                    return
+                ended.wait(_TICK)
+        finally:
+            self._watchers.release()
+
+
+def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    context.abort_with_status(rpc_status.to_status(_status_of(error)))
+    raise AssertionError("abort_with_status returned")
+
+
+def _status_of(error: Exception) -> Status:
+    if isinstance(error, KeysteadError):
+        return to_status(error)
+    incident = secrets.token_hex(8)
+    _log.error("incident", extra={"incident": incident, "fault": _described(error)})
+    return incident_status(incident)
 
 
 def _described(error: BaseException) -> list[str]:

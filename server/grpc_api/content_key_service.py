@@ -12,6 +12,7 @@ from server.domain.roles import Caller
 from server.grpc_api import convert
 from server.grpc_api.boundary import Boundary
 from server.grpc_api.errors import to_status
+from server.grpc_api.terms import terms_of
 from server.use_cases import PageRequest, UnwrappedContentKey, UseCases
 
 _DEFAULT_SIZE = 32
@@ -39,10 +40,11 @@ class ContentKeyService(ContentKeyServiceServicer):
 
     @override
     def CreateKek(self, request: messages.CreateKekRequest, context: grpc.ServicerContext) -> pb.Kek:
-        return self._boundary.answer(
-            context,
-            lambda caller: convert.kek(self._do.create_kek(caller, OrganizationName.parse(request.parent).id)),
-        )
+        def work(caller: Caller) -> pb.Kek:
+            parent = OrganizationName.parse(request.parent).id
+            return convert.kek(self._do.create_kek(caller, parent, terms_of(request, convert.kek)))
+
+        return self._boundary.answer_once(context, pb.Kek, work)
 
     @override
     def GetKek(self, request: messages.GetKekRequest, context: grpc.ServicerContext) -> pb.Kek:

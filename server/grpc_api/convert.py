@@ -7,14 +7,24 @@ from types import MappingProxyType
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from google.protobuf.timestamp_pb2 import Timestamp
+from keystead.v1 import main_key_service_pb2 as messages
 from keystead.v1 import resources_pb2 as pb
 
+from server.domain.etags import etag_of_main_key, etag_of_organization, etag_of_rotation
 from server.domain.ids import KekName, MainKeyName, OrganizationName, RotationName, WrappingKeyName
 from server.domain.keks import WRAPPING_ALGORITHM, Kek
-from server.domain.main_keys import Action, next_moves
-from server.domain.rotations import Rotation
+from server.domain.main_keys import Action, MainKey
+from server.domain.moves import ADMINISTRATORS_ACTIONS
 from server.domain.wrapping_keys import FAILED_UPLOADS_LIMIT, Algorithm, WrappingKey
-from server.use_cases import MainKeyView, OrganizationView
+from server.use_cases import (
+    ChangePreview,
+    ImportedMainKey,
+    MainKeyView,
+    OrganizationView,
+    RevokedMainKey,
+    RotationView,
+    VerifiedCopy,
+)
 
 OPENSSL_COMMANDS = (
     "openssl rand -out main_key.bin 32",
@@ -25,8 +35,9 @@ OPENSSL_COMMANDS = (
 )
 """What a customer runs: make a main key, encrypt it, and print its fingerprint."""
 
-_MOVES: Mapping[Action, "pb.MainKey.Move.ValueType"] = MappingProxyType({Action.ACTIVATE: pb.MainKey.ACTIVATE})
-"""The moves that this version of the API offers."""
+_MOVES: Mapping[Action, "pb.MainKey.Move.ValueType"] = MappingProxyType(
+    {action: pb.MainKey.Move.Value(action) for action in ADMINISTRATORS_ACTIONS}
+)
 
 
 def _timestamp(moment: datetime | None) -> Timestamp | None:
@@ -47,6 +58,11 @@ def organization(view: OrganizationView) -> pb.Organization:
         epoch=it.epoch,
         kek_count=view.kek_count,
         create_time=_timestamp(it.create_time),
+        byok_enabled=it.byok_enabled,
+        main_key_state=pb.MainKey.State.Value(view.main_key.state),
+        rotation_due_time=_timestamp(view.main_key.rotation_due_time),
+        verify_time=_timestamp(view.main_key.verify_time),
+        etag=etag_of_organization(it),
     )
 
 
@@ -80,17 +96,68 @@ def algorithm(value: "pb.WrappingKey.Algorithm.ValueType") -> Algorithm | None:
 def main_key(view: MainKeyView) -> pb.MainKey:
     """Return a main key's message."""
     key = view.key
-    moves = (_MOVES.get(action) for action in next_moves(key, in_charge=view.in_charge))
     return pb.MainKey(
         name=str(MainKeyName(key.organization, key.id)),
         origin=pb.MainKey.Origin.Value(key.origin),
         state=pb.MainKey.State.Value(key.state),
         fingerprint=key.fingerprint,
         kek_count=view.kek_count,
-        next_moves=[move for move in moves if move is not None],
+        next_moves=[_MOVES[action] for action in view.next_moves],
         create_time=_timestamp(key.create_time),
         state_time=_timestamp(key.state_time),
         purge_time=_timestamp(key.purge_time),
+        revocation=_revocation(key),
+        activate_time=_timestamp(key.activate_time),
+        rotation_due_time=_timestamp(key.rotation_due_time),
+        verify_time=_timestamp(key.verify_time),
+        missing_time=_timestamp(key.missing_time),
+        etag=etag_of_main_key(key),
+    )
+
+
+def _revocation(key: MainKey) -> pb.MainKey.Revocation | None:
+    if key.revoke_time is None:
+        return None
+    return pb.MainKey.Revocation(
+        cause=pb.MainKey.Revocation.LOCAL,
+        reason=key.revoke_reason,
+        revoke_time=_timestamp(key.revoke_time),
+        reactivate_time=_timestamp(key.reactivate_time),
+    )
+
+
+def imported(answer: ImportedMainKey) -> messages.ImportMainKeyResponse:
+    """Return the message of a main key that has arrived."""
+    return messages.ImportMainKeyResponse(main_key=main_key(answer.main_key), active_main_key=str(answer.active))
+
+
+def revoked(answer: RevokedMainKey) -> messages.RevokeMainKeyResponse:
+    """Return the message of a main key that was revoked."""
+    return messages.RevokeMainKeyResponse(
+        main_key=main_key(answer.main_key), effective_time=_timestamp(answer.effective_time)
+    )
+
+
+def preview(it: ChangePreview) -> messages.PreviewChangeResponse:
+    """Return the message of what a change would do."""
+    return messages.PreviewChangeResponse(
+        obstacle=it.obstacle,
+        kek_count=it.kek_count,
+        stops_content_keys=it.stops_content_keys,
+        content_keys_last_day=it.usage.last_day,
+        content_keys_last_30_days=it.usage.last_30_days,
+        last_use_time=_timestamp(it.usage.last_use_time),
+        effects=it.effects,
+    )
+
+
+def verified(it: VerifiedCopy) -> messages.VerifyMainKeyCopyResponse:
+    """Return the message of a copy that was compared with a main key."""
+    return messages.VerifyMainKeyCopyResponse(
+        matches=it.fingerprint == it.main_key.key.fingerprint,
+        main_key=main_key(it.main_key),
+        copy_fingerprint=it.fingerprint,
+        matching_main_key="" if it.matching is None else str(it.matching),
     )
 
 
@@ -106,8 +173,9 @@ def kek(it: Kek) -> pb.Kek:
     )
 
 
-def rotation(it: Rotation) -> pb.Rotation:
+def rotation(view: RotationView) -> pb.Rotation:
     """Return a rotation's message."""
+    it = view.rotation
     return pb.Rotation(
         name=str(RotationName(it.organization, it.id)),
         from_main_key=str(MainKeyName(it.organization, it.from_main_key)),
@@ -118,4 +186,9 @@ def rotation(it: Rotation) -> pb.Rotation:
         failed_count=it.failed,
         start_time=_timestamp(it.start_time),
         end_time=_timestamp(it.end_time),
+        progress_time=_timestamp(it.progress_time),
+        keks_per_second=it.rate,
+        estimated_end_time=_timestamp(it.estimated_end_time),
+        failed_keks=map(str, view.failed_keks),
+        etag=etag_of_rotation(it),
     )

@@ -7,13 +7,15 @@ from keystead.v1.organization_service_pb2_grpc import OrganizationServiceService
 from typing_extensions import override
 
 from server.domain.ids import OrganizationName, organization_id
+from server.domain.roles import Caller
 from server.grpc_api import convert
 from server.grpc_api.boundary import Boundary
+from server.grpc_api.terms import terms_of
 from server.use_cases import PageRequest, UseCases
 
 
 class OrganizationService(OrganizationServiceServicer):
-    """Creates and shows organisations."""
+    """Creates and shows organisations, and enables and disables BYOK."""
 
     def __init__(self, use_cases: UseCases, boundary: Boundary) -> None:
         self._do = use_cases
@@ -23,14 +25,13 @@ class OrganizationService(OrganizationServiceServicer):
     def CreateOrganization(
         self, request: messages.CreateOrganizationRequest, context: grpc.ServicerContext
     ) -> pb.Organization:
-        return self._boundary.answer(
-            context,
-            lambda caller: convert.organization(
-                self._do.create_organization(
-                    caller, organization_id(request.organization_id), request.organization.display_name
-                )
-            ),
-        )
+        def work(caller: Caller) -> pb.Organization:
+            named = organization_id(request.organization_id)
+            terms = terms_of(request, convert.organization)
+            made = self._do.create_organization(caller, named, request.organization.display_name, terms)
+            return convert.organization(made)
+
+        return self._boundary.answer_once(context, pb.Organization, work)
 
     @override
     def GetOrganization(
@@ -54,3 +55,19 @@ class OrganizationService(OrganizationServiceServicer):
         return messages.ListOrganizationsResponse(
             organizations=map(convert.organization, page.items), next_page_token=page.next_token
         )
+
+    @override
+    def EnableByok(self, request: messages.EnableByokRequest, context: grpc.ServicerContext) -> pb.Organization:
+        def work(caller: Caller) -> pb.Organization:
+            named = OrganizationName.parse(request.name).id
+            return convert.organization(self._do.byok.enable(caller, named, terms_of(request, convert.organization)))
+
+        return self._boundary.answer_once(context, pb.Organization, work)
+
+    @override
+    def DisableByok(self, request: messages.DisableByokRequest, context: grpc.ServicerContext) -> pb.Organization:
+        def work(caller: Caller) -> pb.Organization:
+            named = OrganizationName.parse(request.name).id
+            return convert.organization(self._do.byok.disable(caller, named, terms_of(request, convert.organization)))
+
+        return self._boundary.answer_once(context, pb.Organization, work)

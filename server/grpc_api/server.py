@@ -21,7 +21,7 @@ from keystead.v1 import (
     rotation_service_pb2_grpc,
 )
 
-from server.grpc_api.boundary import Boundary
+from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
 from server.grpc_api.content_key_service import ContentKeyService
 from server.grpc_api.health import HealthWatch
 from server.grpc_api.main_key_service import MainKeyService
@@ -85,7 +85,7 @@ def serve(
         ListenError: it cannot listen.
     """
     server = grpc.server(
-        ThreadPoolExecutor(listen.sessions + _RESERVE_THREADS, thread_name_prefix="call"),
+        ThreadPoolExecutor(listen.sessions + _RESERVE_THREADS + WATCHERS_LIMIT, thread_name_prefix="call"),
         options=(
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", _MESSAGE_LIMIT),

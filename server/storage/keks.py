@@ -12,7 +12,6 @@ from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import WRAPPING_ALGORITHM, Kek, WrappedKek
 from server.domain.main_keys import State
 from server.domain.ports import Rewrap
-from server.domain.rotations import RotationState
 from server.storage.part import Part
 from server.storage.tables import keks, main_keys, organizations, rotations
 
@@ -43,6 +42,11 @@ def _values(kek: Kek) -> dict[str, Any]:
         "rewrap_time": kek.rewrap_time,
         "retry_time": kek.retry_time,
     }
+
+
+def _failed(organization: OrganizationId, main_key: ObjectId) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return what holds of the KEKs under a main key whose last re-wrap failed."""
+    return keks.c.organization == organization, keks.c.main_key == main_key, keks.c.retry_time.is_not(None)
 
 
 class Keks(Part, ports.Keks):
@@ -78,6 +82,11 @@ class Keks(Part, ports.Keks):
             .group_by(keks.c.organization, keks.c.main_key)
         )
         return {(row.organization, row.main_key): row.keks for row in self.execute(query)}
+
+    @override
+    def failed(self, organization: OrganizationId, main_key: ObjectId, limit: int) -> list[ObjectId]:
+        query = sa.select(keks.c.id).where(*_failed(organization, main_key)).order_by(keks.c.id).limit(limit)
+        return self.ids(query)
 
     @override
     def reserve_encryptions(self, organization: OrganizationId, kek: ObjectId, count: int, limit: int) -> bool:
@@ -120,7 +129,7 @@ class Rewraps(Part):
         swapped = [rewrap for rewrap in valid if rewrap.wrapped is not None]
         self._swap(organization, swapped, to_main_key, now)
         self._put_off(organization, [rewrap for rewrap in valid if rewrap.wrapped is None])
-        self._count(organization, from_main_key, len(swapped))
+        self._count(organization, from_main_key, len(swapped), now)
         return len(swapped)
 
     def _is_in_charge(self, organization: OrganizationId, main_key: ObjectId) -> bool:
@@ -164,23 +173,16 @@ class Rewraps(Part):
                 [{"this": rewrap.kek.id, "later": rewrap.retry_time} for rewrap in rewraps],
             )
 
-    def _count(self, organization: OrganizationId, from_main_key: ObjectId, swapped: int) -> None:
+    def _count(self, organization: OrganizationId, from_main_key: ObjectId, swapped: int, now: datetime) -> None:
         failed = (
-            sa.select(sa.func.count())
-            .select_from(keks)
-            .where(
-                keks.c.organization == organization,
-                keks.c.main_key == from_main_key,
-                keks.c.retry_time.is_not(None),
-            )
-            .scalar_subquery()
+            sa.select(sa.func.count()).select_from(keks).where(*_failed(organization, from_main_key)).scalar_subquery()
         )
         self.execute(
             sa.update(rotations)
             .where(
                 rotations.c.organization == organization,
                 rotations.c.from_main_key == from_main_key,
-                rotations.c.state == RotationState.RUNNING,
+                rotations.c.end_time.is_(None),
             )
-            .values(done=rotations.c.done + swapped, failed=failed)
+            .values(done=rotations.c.done + swapped, failed=failed, progress_time=now)
         )

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from server.domain.ids import ObjectId
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,11 @@ class Part:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
+    @property
+    def is_sqlite(self) -> bool:
+        """Return whether the database is SQLite."""
+        return self._connection.dialect.name == "sqlite"
+
     def execute(
         self, statement: sa.Executable, rows: Sequence[dict[str, Any]] | None = None
     ) -> sa.CursorResult[tuple[Any, ...]]:
@@ -38,6 +45,14 @@ class Part:
     def all(self, query: sa.Executable, make: Callable[[sa.RowMapping], T]) -> list[T]:
         """Return all rows."""
         return [make(row) for row in self.execute(query).mappings()]
+
+    def value(self, query: sa.Executable) -> Any:  # noqa: ANN401 - as the column has it
+        """Return the only value of the only row."""
+        return self._connection.execute(query).scalar_one()
+
+    def ids(self, query: sa.Executable) -> list[ObjectId]:
+        """Return the only column of all rows, which is one of ids."""
+        return [ObjectId(row[0]) for row in self._connection.execute(query).all()]
 
     def change(self, statement: sa.Executable) -> None:
         """Change exactly one row.

@@ -1,5 +1,6 @@
 """The rows of intents and of the record of changes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -28,6 +29,11 @@ class Intents(Part, ports.Intents):
         statement = sa.delete(intents).where(intents.c.object_id == object_id, intents.c.purpose == purpose)
         if self.execute(statement).rowcount != 1:
             raise ConcurrentChangeError
+
+    @override
+    def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        query = sa.select(intents.c.object_id).where(intents.c.object_id.in_(list(ids)))
+        return set(self.ids(query))
 
     @override
     def page(self, purpose: Purpose, before: datetime, limit: int) -> list[Intent]:

@@ -5,7 +5,7 @@ from typing_extensions import override
 
 from server.domain import ports
 from server.domain.ids import ObjectId, OrganizationId
-from server.domain.rotations import Rotation, RotationState
+from server.domain.rotations import Rotation
 from server.storage.part import Part, values_of
 from server.storage.tables import rotations as table
 
@@ -39,8 +39,8 @@ class Rotations(Part, ports.Rotations):
         return self.all(query, _rotation)
 
     @override
-    def running(self, organization: OrganizationId) -> list[Rotation]:
-        query = sa.select(table).where(table.c.organization == organization, table.c.state == RotationState.RUNNING)
+    def unfinished(self, organization: OrganizationId) -> list[Rotation]:
+        query = sa.select(table).where(table.c.organization == organization, table.c.end_time.is_(None))
         return self.all(query, _rotation)
 
     @override

@@ -12,6 +12,7 @@ from server.domain import ports
 from server.domain.errors import StorageUnavailableError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
+from server.storage.change_requests import AnsweredRequests
 from server.storage.engine import make_engine, reading, writing
 from server.storage.faults import translated
 from server.storage.keks import Keks, Rewraps
@@ -20,6 +21,7 @@ from server.storage.organizations import Organizations
 from server.storage.records import Audit, Intents
 from server.storage.rotations import Rotations
 from server.storage.schema import is_current
+from server.storage.uses import Uses
 from server.storage.wrapping_keys import WrappingKeys
 
 
@@ -32,6 +34,8 @@ class _Transaction(ports.Transaction):
         self.rotations = Rotations(connection)
         self.intents = Intents(connection)
         self.audit = Audit(connection)
+        self.requests = AnsweredRequests(connection)
+        self.uses = Uses(connection)
 
 
 @dataclass(frozen=True)

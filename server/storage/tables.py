@@ -59,6 +59,7 @@ organizations = sa.table(
     sa.column("main_key", sa.String),
     sa.column("epoch", sa.BigInteger),
     sa.column("create_time", Moment),
+    sa.column("byok_enabled", sa.Boolean),
 )
 
 main_keys = sa.table(
@@ -73,6 +74,13 @@ main_keys = sa.table(
     sa.column("create_time", Moment),
     sa.column("state_time", Moment),
     sa.column("purge_time", Moment),
+    sa.column("activate_time", Moment),
+    sa.column("revoke_time", Moment),
+    sa.column("revoke_reason", sa.String),
+    sa.column("reactivate_time", Moment),
+    sa.column("verify_time", Moment),
+    sa.column("missing_time", Moment),
+    sa.column("is_reminded", sa.Boolean),
 )
 
 common_key = sa.table(
@@ -121,6 +129,9 @@ rotations = sa.table(
     sa.column("failed", sa.Integer),
     sa.column("start_time", Moment),
     sa.column("end_time", Moment),
+    sa.column("resume_time", Moment),
+    sa.column("resume_done", sa.Integer),
+    sa.column("progress_time", Moment),
 )
 
 intents = sa.table(
@@ -141,4 +152,21 @@ audit_events = sa.table(
     sa.column("subject", sa.String),
     sa.column("from_state", sa.String),
     sa.column("to_state", sa.String),
+)
+
+change_requests = sa.table(
+    "change_requests",
+    sa.column("caller", sa.String),
+    sa.column("request_id", sa.String),
+    sa.column("digest", sa.LargeBinary),
+    sa.column("answer", sa.LargeBinary),
+    sa.column("create_time", Moment),
+)
+
+content_key_uses = sa.table(
+    "content_key_uses",
+    sa.column("organization", sa.String),
+    sa.column("hour", Moment),
+    sa.column("calls", sa.BigInteger),
+    sa.column("last_use_time", Moment),
 )

@@ -1,5 +1,6 @@
 """The rows of wrapping keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -52,6 +53,11 @@ class WrappingKeys(Part, ports.WrappingKeys):
             .where(table.c.organization == key.organization, table.c.id == key.id)
             .values(values_of(key))
         )
+
+    @override
+    def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        query = sa.select(table.c.id).where(table.c.id.in_(list(ids)), table.c.state == WrappingKeyState.USABLE)
+        return set(self.ids(query))
 
     @override
     def expired(self, now: datetime, limit: int) -> list[WrappingKey]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from server.use_cases.activate_main_key import ActivateMainKey
+from server.use_cases.byok import Byok
 from server.use_cases.content_keys import (
     GenerateContentKeys,
     GeneratedContentKey,
@@ -14,28 +14,52 @@ from server.use_cases.create_kek import CreateKek
 from server.use_cases.create_organization import CreateOrganization
 from server.use_cases.environment import Environment, Limits
 from server.use_cases.get_wrapping_key import GetWrappingKey
-from server.use_cases.import_main_key import ImportMainKey, Upload
+from server.use_cases.import_main_key import Import, ImportMainKey
 from server.use_cases.kek_access import KekAccess
+from server.use_cases.move_main_key import MainKeyMoves
 from server.use_cases.objects import TokenObjects
 from server.use_cases.paging import Page, PageRequest
+from server.use_cases.pause_rotation import RotationControl
+from server.use_cases.preview_change import Change, PreviewChange
 from server.use_cases.read_keks import GetKek, ListKeks
 from server.use_cases.read_main_keys import GetMainKey, ListMainKeys
 from server.use_cases.read_organizations import GetOrganization, ListOrganizations
 from server.use_cases.read_rotations import GetRotation, ListRotations
-from server.use_cases.views import ImportedMainKey, MainKeyView, OrganizationView
+from server.use_cases.terms import FREE, AnsweredBefore, Terms
+from server.use_cases.uploads import Upload, Uploads
+from server.use_cases.usage import UseCounter
+from server.use_cases.verify_main_key_copy import VerifyMainKeyCopy
+from server.use_cases.views import (
+    ChangePreview,
+    ImportedMainKey,
+    MainKeyView,
+    OrganizationView,
+    RevokedMainKey,
+    RotationView,
+    VerifiedCopy,
+)
 
 __all__ = [
+    "FREE",
+    "AnsweredBefore",
+    "Change",
+    "ChangePreview",
     "Environment",
     "GeneratedContentKey",
+    "Import",
     "ImportedMainKey",
     "Limits",
     "MainKeyView",
     "OrganizationView",
     "Page",
     "PageRequest",
+    "RevokedMainKey",
+    "RotationView",
+    "Terms",
     "UnwrappedContentKey",
     "Upload",
     "UseCases",
+    "VerifiedCopy",
     "use_cases",
 ]
 
@@ -47,40 +71,52 @@ class UseCases:
     create_organization: CreateOrganization
     get_organization: GetOrganization
     list_organizations: ListOrganizations
+    byok: Byok
     get_wrapping_key: GetWrappingKey
     import_main_key: ImportMainKey
     list_main_keys: ListMainKeys
     get_main_key: GetMainKey
-    activate_main_key: ActivateMainKey
+    main_key_moves: MainKeyMoves
+    preview_change: PreviewChange
+    verify_main_key_copy: VerifyMainKeyCopy
     list_rotations: ListRotations
     get_rotation: GetRotation
+    rotation_control: RotationControl
     create_kek: CreateKek
     get_kek: GetKek
     list_keks: ListKeks
     generate_content_keys: GenerateContentKeys
     wrap_content_keys: WrapContentKeys
     unwrap_content_keys: UnwrapContentKeys
+    uses: UseCounter
+    """To be written once in a while."""
 
 
 def use_cases(env: Environment) -> UseCases:
     """Return every use case over one environment."""
     objects = TokenObjects(env)
+    uploads = Uploads(env, objects)
     access = KekAccess(env)
     return UseCases(
         create_organization=CreateOrganization(env),
         get_organization=GetOrganization(env),
         list_organizations=ListOrganizations(env),
+        byok=Byok(env),
         get_wrapping_key=GetWrappingKey(env, objects),
-        import_main_key=ImportMainKey(env, objects),
+        import_main_key=ImportMainKey(env, objects, uploads),
         list_main_keys=ListMainKeys(env),
         get_main_key=GetMainKey(env),
-        activate_main_key=ActivateMainKey(env),
+        main_key_moves=MainKeyMoves(env),
+        preview_change=PreviewChange(env),
+        verify_main_key_copy=VerifyMainKeyCopy(env, uploads),
         list_rotations=ListRotations(env),
         get_rotation=GetRotation(env),
+        rotation_control=RotationControl(env),
         create_kek=CreateKek(env),
         get_kek=GetKek(env),
         list_keks=ListKeks(env),
         generate_content_keys=GenerateContentKeys(env, access),
         wrap_content_keys=WrapContentKeys(access),
         unwrap_content_keys=UnwrapContentKeys(access),
+        uses=access.uses,
     )

@@ -1,17 +1,18 @@
-"""Put another main key in charge: what import and activate have in common."""
+"""Put another main key in charge: what import, activate and disabling BYOK have in common."""
 
 from dataclasses import replace
 
 from server.domain.audit import AuditAction, AuditEvent
-from server.domain.main_keys import Action, MainKey, State, transition
+from server.domain.main_keys import Action, MainKey, State
+from server.domain.moves import transition
 from server.domain.ports import NewId, Transaction
 from server.domain.rotations import Rotation, RotationState
-from server.use_cases.authority import Authority
+from server.use_cases.authority import Authority, situation
 
 
 def put_in_charge(
-    tx: Transaction, authority: Authority, activated: MainKey, *, is_new: bool, actor: str, new_id: NewId
-) -> None:
+    tx: Transaction, authority: Authority, activated: MainKey, *, before: State | None, actor: str, new_id: NewId
+) -> Authority:
     """Keep `activated`, which has just become ACTIVE, as the main key in charge, and begin the rotation to it.
 
     The key that was ACTIVE goes to ROTATING, the epoch is raised, and what still rotates is aimed at the new key.
@@ -20,22 +21,31 @@ def put_in_charge(
         tx: the transaction that locked the organisation.
         authority: the organisation as it was.
         activated: the key in its new state; its `state_time` is the moment of the change.
-        is_new: whether `activated` has no row yet.
+        before: the state in which `activated` is kept now; None if it has no row yet.
         actor: who did it.
         new_id: gives the rotation's id.
+
+    Returns:
+        The organisation as it is now.
     """
     now = activated.state_time
     organization, old = authority.organization, authority.main_key
-    replaced = transition(old, Action.REPLACE, now=now, in_charge=True)
+    replaced = transition(old, Action.REPLACE, situation(tx, authority), now=now)
     # The old key first: the database allows only one ACTIVE key at any moment.
     tx.main_keys.update(replaced)
-    if is_new:
+    if before is None:
         tx.main_keys.add(activated)
     else:
         tx.main_keys.update(activated)
-    tx.organizations.update(replace(organization, main_key=activated.id, epoch=organization.epoch + 1))
-    for rotation in tx.rotations.running(organization.id):
-        tx.rotations.update(replace(rotation, to_main_key=activated.id))
+    organization = replace(organization, main_key=activated.id, epoch=organization.epoch + 1)
+    tx.organizations.update(organization)
+    for rotation in tx.rotations.unfinished(organization.id):
+        if rotation.from_main_key == activated.id:
+            # The key comes back before all KEKs have left it: those that are still under it stay.
+            ended = replace(rotation, state=RotationState.CANCELLED, failed=0, end_time=now)
+            tx.rotations.update(ended)
+        else:
+            tx.rotations.update(replace(rotation, to_main_key=activated.id))
     counts = tx.keks.count_by_main_key([organization.id])
     tx.rotations.add(
         Rotation(
@@ -49,10 +59,22 @@ def put_in_charge(
             failed=0,
             start_time=now,
             end_time=None,
+            resume_time=now,
+            resume_done=0,
         )
     )
     record_move(tx, replaced, State.ACTIVE, actor)
-    record_move(tx, activated, None if is_new else State.PENDING, actor)
+    record_move(tx, activated, before, actor)
+    return Authority(organization, activated)
+
+
+def move_in_charge(tx: Transaction, authority: Authority, moved: MainKey, actor: str) -> Authority:
+    """Keep another state of the main key in charge, and raise the epoch; return the organisation as it is now."""
+    organization = replace(authority.organization, epoch=authority.organization.epoch + 1)
+    tx.main_keys.update(moved)
+    tx.organizations.update(organization)
+    record_move(tx, moved, authority.main_key.state, actor)
+    return Authority(organization, moved)
 
 
 def record_move(tx: Transaction, key: MainKey, from_state: State | None, actor: str) -> None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from server.domain.errors import ResourceNotFoundError
 from server.domain.ids import OrganizationId, OrganizationName
-from server.domain.main_keys import MainKey
+from server.domain.main_keys import MainKey, State
+from server.domain.moves import Situation
 from server.domain.organizations import Organization, demand_unlocked
 from server.domain.ports import Transaction
 
@@ -27,6 +28,17 @@ class Authority:
             OrganizationLockedError: its main key is REVOKED, DELETED or REMOVED.
         """
         demand_unlocked(self.main_key)
+
+
+def situation(tx: Transaction, authority: Authority) -> Situation:
+    """Return what decides which moves the organisation's main keys can make."""
+    organization = authority.organization
+    return Situation(
+        in_charge=authority.main_key,
+        byok_enabled=organization.byok_enabled,
+        pending=tx.main_keys.find_in_state(organization.id, State.PENDING),
+        deleted_pending=tx.main_keys.find_deleted_pending(organization.id),
+    )
 
 
 def _with_main_key(tx: Transaction, organization_id: OrganizationId, organization: Organization | None) -> Authority:

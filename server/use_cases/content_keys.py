@@ -84,7 +84,7 @@ class GenerateContentKeys:
                 for plaintext in plaintexts
             ]
 
-        return self._access.with_kek(kek, work, encryptions=count)
+        return self._access.with_kek(kek, work, items=count, encryptions=count)
 
 
 class WrapContentKeys:
@@ -105,7 +105,7 @@ class WrapContentKeys:
         def work(kek_in_use: KekInUse) -> list[bytes | KeysteadError]:
             return [self._wrap(kek, kek_in_use, *item) for item in items]
 
-        return self._access.with_kek(kek, work, encryptions=len(items))
+        return self._access.with_kek(kek, work, items=len(items), encryptions=len(items))
 
     def _wrap(self, kek: KekName, kek_in_use: KekInUse, plaintext: bytes, context: Context) -> bytes | KeysteadError:
         try:
@@ -161,7 +161,7 @@ class UnwrapContentKeys:
             ]
 
         try:
-            return self._access.with_kek(kek, work)
+            return self._access.with_kek(kek, work, items=len(parts))
         except ResourceNotFoundError:
             # A KEK of another organisation, or of none, looks like any other wrapped key that is not the caller's.
             self._access.demand_unlocked(kek.organization)

@@ -15,6 +15,8 @@ class Limits:
     wrapping_key_lifetime: timedelta = timedelta(days=7)
     retired_lifetime: timedelta = timedelta(days=7)
     """How long a RETIRED main key stays in the token."""
+    deleted_lifetime: timedelta = timedelta(days=30)
+    """How long a deletion can be undone; then the key's object in the token is destroyed."""
     default_algorithm: Algorithm = Algorithm.RSA_OAEP_4096_SHA256
     rejection_floor: timedelta = timedelta(milliseconds=250)
     """A rejected upload is answered no sooner than this after its arrival, so that time does not tell why."""

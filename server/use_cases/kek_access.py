@@ -19,6 +19,7 @@ from server.domain.ports import KekInUse
 from server.use_cases.authority import read_authority
 from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment
+from server.use_cases.usage import UseCounter
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class KekAccess:
     def __init__(self, env: Environment) -> None:
         self._env = env
         self._encryptions = Encryptions(env.storage, env.limits.encryptions_block)
+        self.uses = UseCounter(env.storage, env.clock)
 
     def demand_unlocked(self, organization: OrganizationId) -> None:
         """Return if the organisation may work now.
@@ -40,12 +42,13 @@ class KekAccess:
         with self._env.storage.read() as tx:
             read_authority(tx, organization).demand_unlocked()
 
-    def with_kek(self, name: KekName, work: Callable[[KekInUse], T], *, encryptions: int = 0) -> T:
+    def with_kek(self, name: KekName, work: Callable[[KekInUse], T], *, items: int, encryptions: int = 0) -> T:
         """Return what `work` makes of the KEK.
 
         Args:
             name: the KEK.
             work: uses the KEK.
+            items: how many content keys `work` is about.
             encryptions: how many times `work` encrypts, at most.
 
         Raises:
@@ -71,6 +74,7 @@ class KekAccess:
             except KekRejectedError as again:
                 raise KekDamagedError(str(name)) from again
         self.demand_unlocked(name.organization)
+        self.uses.count(name.organization, items)
         return result
 
     def _find(self, name: KekName) -> tuple[Kek, ObjectId]:

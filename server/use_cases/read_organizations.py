@@ -9,14 +9,15 @@ from server.domain.roles import Caller, Operation, Role, authorize
 from server.use_cases.authority import read_authority
 from server.use_cases.environment import Environment
 from server.use_cases.paging import Page, PageRequest, cut
-from server.use_cases.views import OrganizationView
+from server.use_cases.views import OrganizationView, view_organization
 
 
 def _views(tx: Transaction, organizations: Sequence[Organization]) -> list[OrganizationView]:
     totals = dict.fromkeys((organization.id for organization in organizations), 0)
     for (organization, _), count in tx.keks.count_by_main_key(list(totals)).items():
         totals[organization] += count
-    return [OrganizationView(organization, totals[organization.id]) for organization in organizations]
+    leading = tx.main_keys.leading(list(totals))
+    return [OrganizationView(it, leading[it.id], totals[it.id]) for it in organizations]
 
 
 class GetOrganization:
@@ -34,7 +35,7 @@ class GetOrganization:
         """
         authorize(caller, Operation.GET_ORGANIZATION, organization)
         with self._env.storage.read() as tx:
-            return _views(tx, [read_authority(tx, organization).organization])[0]
+            return view_organization(tx, read_authority(tx, organization))
 
 
 class ListOrganizations:

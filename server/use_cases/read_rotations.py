@@ -3,10 +3,10 @@
 from server.domain.errors import ResourceNotFoundError
 from server.domain.ids import ObjectId, OrganizationId, RotationName
 from server.domain.roles import Caller, Operation, authorize
-from server.domain.rotations import Rotation
 from server.use_cases.authority import read_authority
 from server.use_cases.environment import Environment
 from server.use_cases.paging import Page, PageRequest, cut
+from server.use_cases.views import RotationView, view_rotation
 
 
 class GetRotation:
@@ -15,19 +15,21 @@ class GetRotation:
     def __init__(self, env: Environment) -> None:
         self._env = env
 
-    def __call__(self, caller: Caller, name: RotationName) -> Rotation:
-        """Return the rotation.
+    def __call__(
+        self, caller: Caller, name: RotationName, operation: Operation = Operation.GET_ROTATION
+    ) -> RotationView:
+        """Return the rotation; `operation` is what the caller does with it.
 
         Raises:
             ForbiddenError: the caller does not administer the organisation.
             ResourceNotFoundError: there is no such rotation.
         """
-        authorize(caller, Operation.GET_ROTATION, name.organization)
+        authorize(caller, operation, name.organization)
         with self._env.storage.read() as tx:
             rotation = tx.rotations.find(name.organization, name.id)
-        if rotation is None:
-            raise ResourceNotFoundError(str(name))
-        return rotation
+            if rotation is None:
+                raise ResourceNotFoundError(str(name))
+            return view_rotation(tx, rotation)
 
 
 class ListRotations:
@@ -36,7 +38,7 @@ class ListRotations:
     def __init__(self, env: Environment) -> None:
         self._env = env
 
-    def __call__(self, caller: Caller, organization: OrganizationId, page: PageRequest) -> Page[Rotation]:
+    def __call__(self, caller: Caller, organization: OrganizationId, page: PageRequest) -> Page[RotationView]:
         """Return the rotations, newest first.
 
         Raises:
@@ -48,5 +50,5 @@ class ListRotations:
         before = ObjectId(page.last_id) if page.last_id else None
         with self._env.storage.read() as tx:
             read_authority(tx, organization)
-            found = tx.rotations.page(organization, before, page.limit + 1)
-        return cut(found, page.limit, lambda rotation: rotation.id)
+            found = cut(tx.rotations.page(organization, before, page.limit + 1), page.limit, lambda it: it.id)
+            return found.map(lambda rotation: view_rotation(tx, rotation))

@@ -1,4 +1,4 @@
-"""Rotation: re-wrap the KEKs of a replaced main key, retire it when none is left, and remove it in the end.
+"""Rotation: re-wrap the KEKs of a replaced main key, and retire it when none is left.
 
 A rotation is rows, not memory: each step reads where things stand, does a bounded piece of work, and commits. Killed
 anywhere, it loses nothing and repeats at most one batch.
@@ -9,15 +9,14 @@ from dataclasses import replace
 
 from server.domain.errors import KeysteadError
 from server.domain.ids import KekName
-from server.domain.intents import ObjectRole, Purpose
 from server.domain.keks import Kek, binding_context
-from server.domain.main_keys import Action, MainKey, Origin, State, transition
+from server.domain.main_keys import Action, MainKey, Origin, State
+from server.domain.moves import transition
 from server.domain.ports import Rewrap
 from server.domain.rotations import RotationState
 from server.use_cases.activation import record_move
-from server.use_cases.authority import lock_authority, read_authority
+from server.use_cases.authority import lock_authority, read_authority, situation
 from server.use_cases.environment import Environment
-from server.use_cases.objects import TokenObjects
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +46,9 @@ class Rotate:
     def _rewrap_batch(self, old: MainKey) -> int:
         with self._env.storage.read() as tx:
             new = read_authority(tx, old.organization).main_key
-        if new.state is not State.ACTIVE:
+            rotations = tx.rotations.unfinished(old.organization)
+        paused = {it.from_main_key for it in rotations if it.state is RotationState.PAUSED}
+        if new.state is not State.ACTIVE or old.id in paused:
             return 0
         limit = self._env.limits.rewrap_batch
         with self._env.storage.claim_keks(old.organization, old.id, self._env.clock(), limit) as batch:
@@ -69,7 +70,7 @@ class Rotate:
     def _retire(self, key: MainKey) -> int:
         """Retire the key if no KEK is under it; return 1 if it was retired."""
         with self._env.storage.write() as tx:
-            in_charge = lock_authority(tx, key.organization).organization.main_key
+            authority = lock_authority(tx, key.organization)
             current = tx.main_keys.find(key.organization, key.id)
             if current is None or current.state is not State.ROTATING:
                 return 0
@@ -77,42 +78,11 @@ class Rotate:
                 return 0
             now = self._env.clock()
             purge_time = None if key.origin is Origin.COMMON else now + self._env.limits.retired_lifetime
-            retired = transition(current, Action.DRAIN, now=now, in_charge=in_charge == key.id, purge_time=purge_time)
+            where = situation(tx, authority)
+            retired = transition(current, Action.DRAIN, where, now=now, purge_time=purge_time)
             tx.main_keys.update(retired)
-            for rotation in tx.rotations.running(key.organization):
+            for rotation in tx.rotations.unfinished(key.organization):
                 if rotation.from_main_key == key.id:
                     tx.rotations.update(replace(rotation, state=RotationState.DONE, failed=0, end_time=now))
             record_move(tx, retired, State.ROTATING, STEWARD)
-        return 1
-
-
-class RemoveRetired:
-    """Removes RETIRED keys at the end of their lifetime, and destroys their objects in the token."""
-
-    def __init__(self, env: Environment, objects: TokenObjects) -> None:
-        self._env = env
-        self._objects = objects
-
-    def __call__(self) -> int:
-        """Remove every key whose time has come; return how many.
-
-        Raises:
-            StorageUnavailableError: try again later.
-        """
-        with self._env.storage.read() as tx:
-            due = tx.main_keys.due(State.RETIRED, self._env.clock(), _KEYS_AT_ONCE)
-        return sum(self._remove(key) for key in due)
-
-    def _remove(self, key: MainKey) -> int:
-        with self._env.storage.write() as tx:
-            lock_authority(tx, key.organization)
-            current = tx.main_keys.find(key.organization, key.id)
-            if current is None or current.state is not State.RETIRED:
-                return 0
-            now = self._env.clock()
-            removed = transition(current, Action.EXPIRE, now=now, in_charge=False, purge_time=now)
-            tx.main_keys.update(removed)
-            self._objects.announce(tx, key.object_id, ObjectRole.MAIN_KEY, Purpose.DESTROY)
-            record_move(tx, removed, State.RETIRED, STEWARD)
-        self._objects.finish_destroy(ObjectRole.MAIN_KEY, key.object_id)
         return 1

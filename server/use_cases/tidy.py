@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from server.domain.audit import AuditAction, AuditEvent
+from server.domain.change_requests import REMEMBERED
 from server.domain.intents import Intent, ObjectRole, Purpose
 from server.domain.wrapping_keys import WrappingKey, WrappingKeyState
 from server.use_cases.authority import lock_authority
@@ -15,6 +16,7 @@ from server.use_cases.rotate import STEWARD
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 100
+_USES_KEPT = timedelta(days=31)
 
 
 class SettleIntents:
@@ -85,3 +87,20 @@ class ExpireWrappingKeys:
             )
         self._objects.finish_destroy(ObjectRole.WRAPPING_KEY, key.id)
         return 1
+
+
+class Forget:
+    """Forgets what has been kept long enough: answered requests, and the hours of use."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    def __call__(self) -> int:
+        """Forget what is due; return how much.
+
+        Raises:
+            StorageUnavailableError: try again later.
+        """
+        now = self._env.clock()
+        with self._env.storage.write() as tx:
+            return tx.requests.forget(now - REMEMBERED, _AT_ONCE) + tx.uses.forget(now - _USES_KEPT, _AT_ONCE)

@@ -148,7 +148,7 @@ def test_a_key_with_keks_is_not_retired(storage):
         tx.keks.add(kek(rotating))
     for state in (State.RETIRED, State.REMOVED):
         with pytest.raises(ConcurrentChangeError), storage.write() as tx:
-            tx.main_keys.update(replace(rotating, state=state))
+            tx.main_keys.update(replace(rotating, state=state, purge_time=NOW))
     with storage.read() as tx:
         assert tx.main_keys.find(ACME, rotating.id) == rotating
 
@@ -293,7 +293,7 @@ def rotating(storage, count=3):
     new, old = main_key(), main_key(State.ROTATING)
     put(storage, new, old)
     rows = sorted((kek(old) for _ in range(count)), key=lambda row: row.id)
-    rotation = Rotation(ACME, new_id(), old.id, new.id, RotationState.RUNNING, count, 0, 0, NOW, None)
+    rotation = Rotation(ACME, new_id(), old.id, new.id, RotationState.RUNNING, count, 0, 0, NOW, None, NOW, 0)
     with storage.write() as tx:
         for row in rows:
             tx.keks.add(row)
@@ -316,8 +316,8 @@ def test_a_batch_moves_and_is_counted(storage):
         assert (moved.main_key, moved.rewrap_time, moved.key.binding) == (new.id, NOW, rows[0].key.binding)
         assert moved.key.wrapped != rows[0].key.wrapped
         assert tx.keks.find(ACME, rows[2].id) == replace(rows[2], retry_time=NOW + SECOND)
-        assert tx.rotations.find(ACME, rotation.id) == replace(rotation, done=2, failed=1)
-        assert tx.rotations.running(ACME) == [replace(rotation, done=2, failed=1)]
+        assert tx.rotations.find(ACME, rotation.id) == replace(rotation, done=2, failed=1, progress_time=NOW)
+        assert tx.rotations.unfinished(ACME) == [replace(rotation, done=2, failed=1, progress_time=NOW)]
         assert tx.keks.count_by_main_key([ACME]) == {(ACME, new.id): 2, (ACME, old.id): 1}
 
 
@@ -345,7 +345,7 @@ def test_nothing_moves_to_a_key_that_is_not_active(storage, state):
     old, new, rows, _ = rotating(storage)
     with storage.write() as tx:
         prior = State.REVOKED if state is State.DELETED else None
-        tx.main_keys.update(replace(new, state=state, prior_state=prior))
+        tx.main_keys.update(replace(new, state=state, prior_state=prior, revoke_time=NOW, purge_time=NOW))
     with storage.claim_keks(ACME, old.id, NOW, 10) as batch:
         assert batch.finish([rewrapped(row) for row in rows], new.id, NOW) == 0
     with storage.read() as tx:

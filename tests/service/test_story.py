@@ -40,7 +40,7 @@ def test_the_whole_story(service_of_its_own, tmp_path):
     first = answer.main_key
     assert answer.active_main_key == common
     assert (first.state, first.origin, first.fingerprint) == (MainKey.PENDING, MainKey.UPLOADED, fingerprint(value))
-    assert list(first.next_moves) == [MainKey.ACTIVATE]
+    assert list(first.next_moves) == [MainKey.ACTIVATE, MainKey.DELETE]
     assert org.wrapping_key().name != wrapping_key.name
 
     # Activated, it takes over every KEK; the common key stays in the token for the other organisations.

@@ -45,7 +45,9 @@ def main_key(
         fingerprint=secrets.token_bytes(32),
         create_time=NOW - age,
         state_time=NOW - age,
-        purge_time=purge_time,
+        purge_time=purge_time or (NOW if state in {State.DELETED, State.REMOVED} else None),
+        activate_time=NOW - age,
+        revoke_time=NOW if state in {State.REVOKED, State.DELETED} else None,
     )
 
 

@@ -5,7 +5,9 @@ The verbs of main keys, and of the wrapping keys they arrive under."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from keystead.v1 import resources_pb2 as _resources_pb2
@@ -44,6 +46,34 @@ LATER: Activation.ValueType  # 2
 """It is PENDING, until ActivateMainKey."""
 Global___Activation: _TypeAlias = Activation  # noqa: Y015
 
+class _Change:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Change.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_UNSPECIFIED: _Change.ValueType  # 0
+    """Not allowed: say which."""
+    REVOKE: _Change.ValueType  # 1
+    """RevokeMainKey."""
+    DELETE: _Change.ValueType  # 2
+    """DeleteMainKey."""
+    DISABLE_BYOK: _Change.ValueType  # 3
+    """DisableByok."""
+
+class Change(_Change, metaclass=_ChangeEnumTypeWrapper):
+    """What can be previewed."""
+
+CHANGE_UNSPECIFIED: Change.ValueType  # 0
+"""Not allowed: say which."""
+REVOKE: Change.ValueType  # 1
+"""RevokeMainKey."""
+DELETE: Change.ValueType  # 2
+"""DeleteMainKey."""
+DISABLE_BYOK: Change.ValueType  # 3
+"""DisableByok."""
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
 @_typing.final
 class GetWrappingKeyRequest(_message.Message):
     """Asks for a wrapping key to encrypt under."""
@@ -81,6 +111,8 @@ class ImportMainKeyRequest(_message.Message):
     ENCRYPTED_KEY_FIELD_NUMBER: _builtins.int
     ACTIVATION_FIELD_NUMBER: _builtins.int
     EXPECTED_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """Resource name of the organisation."""
     wrapping_key: _builtins.str
@@ -91,6 +123,12 @@ class ImportMainKeyRequest(_message.Message):
     """Use it now or later."""
     expected_fingerprint: _builtins.bytes
     """The fingerprint that the key must have, 32 bytes. Default (empty): not checked."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the organisation as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
     def __init__(
         self,
         *,
@@ -99,10 +137,12 @@ class ImportMainKeyRequest(_message.Message):
         encrypted_key: _builtins.bytes = ...,
         activation: Global___Activation.ValueType = ...,
         expected_fingerprint: _builtins.bytes = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "encrypted_key", b"encrypted_key", "expected_fingerprint", b"expected_fingerprint", "parent", b"parent", "wrapping_key", b"wrapping_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "encrypted_key", b"encrypted_key", "etag", b"etag", "expected_fingerprint", b"expected_fingerprint", "parent", b"parent", "request_id", b"request_id", "wrapping_key", b"wrapping_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,17 +267,305 @@ class ActivateMainKeyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the key as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActivateMainKeyRequest: _TypeAlias = ActivateMainKeyRequest  # noqa: Y015
+
+@_typing.final
+class RevokeMainKeyRequest(_message.Message):
+    """Revokes the main key in charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REACTIVATE_AFTER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    reason: _builtins.str
+    """Why, for people: 0 to 200 printable characters. Default: empty."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the key as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    @_builtins.property
+    def reactivate_after(self) -> _duration_pb2.Duration:
+        """After this time the key is activated again by itself: 1 minute to 24 hours. Default: never."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        reactivate_after: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reactivate_after", b"reactivate_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reactivate_after", b"reactivate_after", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeMainKeyRequest: _TypeAlias = RevokeMainKeyRequest  # noqa: Y015
+
+@_typing.final
+class RevokeMainKeyResponse(_message.Message):
+    """A main key that was revoked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAIN_KEY_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def main_key(self) -> _resources_pb2.MainKey:
+        """The key, REVOKED."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From this time on nothing of the organisation succeeds anywhere."""
+
+    def __init__(
+        self,
+        *,
+        main_key: _resources_pb2.MainKey | None = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "main_key", b"main_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "main_key", b"main_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeMainKeyResponse: _TypeAlias = RevokeMainKeyResponse  # noqa: Y015
+
+@_typing.final
+class DeleteMainKeyRequest(_message.Message):
+    """Deletes one main key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the key as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMainKeyRequest: _TypeAlias = DeleteMainKeyRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteMainKeyRequest(_message.Message):
+    """Undeletes one main key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the key as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteMainKeyRequest: _TypeAlias = UndeleteMainKeyRequest  # noqa: Y015
+
+@_typing.final
+class PreviewChangeRequest(_message.Message):
+    """Asks what a change would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    change: Global___Change.ValueType
+    """Which change. DISABLE_BYOK is about the main key in charge, whichever is named."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        change: Global___Change.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewChangeRequest: _TypeAlias = PreviewChangeRequest  # noqa: Y015
+
+@_typing.final
+class PreviewChangeResponse(_message.Message):
+    """What a change would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    KEK_COUNT_FIELD_NUMBER: _builtins.int
+    STOPS_CONTENT_KEYS_FIELD_NUMBER: _builtins.int
+    CONTENT_KEYS_LAST_DAY_FIELD_NUMBER: _builtins.int
+    CONTENT_KEYS_LAST_30_DAYS_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    EFFECTS_FIELD_NUMBER: _builtins.int
+    obstacle: _builtins.str
+    """Why the change is not possible now. Empty if it is."""
+    kek_count: _builtins.int
+    """Number of KEKs under the key: those that could not be used any more, or would be re-wrapped."""
+    stops_content_keys: _builtins.bool
+    """Whether content keys that work now could no longer be made, wrapped or unwrapped."""
+    content_keys_last_day: _builtins.int
+    """Content keys that the organisation made, wrapped and unwrapped in the last 24 hours. The last seconds may be missing."""
+    content_keys_last_30_days: _builtins.int
+    """The same, in the last 30 days."""
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When a content key was last used. Absent if never, or not for 31 days."""
+
+    @_builtins.property
+    def effects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What would happen, as sentences for people. Empty if the change is not possible."""
+
+    def __init__(
+        self,
+        *,
+        obstacle: _builtins.str = ...,
+        kek_count: _builtins.int = ...,
+        stops_content_keys: _builtins.bool = ...,
+        content_keys_last_day: _builtins.int = ...,
+        content_keys_last_30_days: _builtins.int = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        effects: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_use_time", b"last_use_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_keys_last_30_days", b"content_keys_last_30_days", "content_keys_last_day", b"content_keys_last_day", "effects", b"effects", "kek_count", b"kek_count", "last_use_time", b"last_use_time", "obstacle", b"obstacle", "stops_content_keys", b"stops_content_keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewChangeResponse: _TypeAlias = PreviewChangeResponse  # noqa: Y015
+
+@_typing.final
+class VerifyMainKeyCopyRequest(_message.Message):
+    """Asks whether a backup is a copy of a main key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WRAPPING_KEY_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    wrapping_key: _builtins.str
+    """Resource name of the wrapping key that the copy is encrypted under."""
+    encrypted_key: _builtins.bytes
+    """The encrypted copy, exactly as long as the modulus: 384 or 512 bytes. Never stored, never logged."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        wrapping_key: _builtins.str = ...,
+        encrypted_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_key", b"encrypted_key", "name", b"name", "wrapping_key", b"wrapping_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyMainKeyCopyRequest: _TypeAlias = VerifyMainKeyCopyRequest  # noqa: Y015
+
+@_typing.final
+class VerifyMainKeyCopyResponse(_message.Message):
+    """Whether it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    MAIN_KEY_FIELD_NUMBER: _builtins.int
+    COPY_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    MATCHING_MAIN_KEY_FIELD_NUMBER: _builtins.int
+    matches: _builtins.bool
+    """Whether the copy is of this main key."""
+    copy_fingerprint: _builtins.bytes
+    """Fingerprint of the copy, 32 bytes."""
+    matching_main_key: _builtins.str
+    """Name of the organisation's main key that the copy is of. Empty if of none."""
+    @_builtins.property
+    def main_key(self) -> _resources_pb2.MainKey:
+        """The main key that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        matches: _builtins.bool = ...,
+        main_key: _resources_pb2.MainKey | None = ...,
+        copy_fingerprint: _builtins.bytes = ...,
+        matching_main_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["main_key", b"main_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_fingerprint", b"copy_fingerprint", "main_key", b"main_key", "matches", b"matches", "matching_main_key", b"matching_main_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyMainKeyCopyResponse: _TypeAlias = VerifyMainKeyCopyResponse  # noqa: Y015

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class MainKeyServiceStub:
-    """Brings, activates and shows the main keys of an organisation. Errors common to all methods: organization_service.proto.
+    """Brings, moves and shows the main keys of an organisation. Errors common to all methods: organization_service.proto.
     """
 
     def __init__(self, channel):
@@ -61,10 +61,35 @@ class MainKeyServiceStub:
                 request_serializer=keystead_dot_v1_dot_main__key__service__pb2.ActivateMainKeyRequest.SerializeToString,
                 response_deserializer=keystead_dot_v1_dot_resources__pb2.MainKey.FromString,
                 _registered_method=True)
+        self.RevokeMainKey = channel.unary_unary(
+                '/keystead.v1.MainKeyService/RevokeMainKey',
+                request_serializer=keystead_dot_v1_dot_main__key__service__pb2.RevokeMainKeyRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_main__key__service__pb2.RevokeMainKeyResponse.FromString,
+                _registered_method=True)
+        self.DeleteMainKey = channel.unary_unary(
+                '/keystead.v1.MainKeyService/DeleteMainKey',
+                request_serializer=keystead_dot_v1_dot_main__key__service__pb2.DeleteMainKeyRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.MainKey.FromString,
+                _registered_method=True)
+        self.UndeleteMainKey = channel.unary_unary(
+                '/keystead.v1.MainKeyService/UndeleteMainKey',
+                request_serializer=keystead_dot_v1_dot_main__key__service__pb2.UndeleteMainKeyRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.MainKey.FromString,
+                _registered_method=True)
+        self.PreviewChange = channel.unary_unary(
+                '/keystead.v1.MainKeyService/PreviewChange',
+                request_serializer=keystead_dot_v1_dot_main__key__service__pb2.PreviewChangeRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_main__key__service__pb2.PreviewChangeResponse.FromString,
+                _registered_method=True)
+        self.VerifyMainKeyCopy = channel.unary_unary(
+                '/keystead.v1.MainKeyService/VerifyMainKeyCopy',
+                request_serializer=keystead_dot_v1_dot_main__key__service__pb2.VerifyMainKeyCopyRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_main__key__service__pb2.VerifyMainKeyCopyResponse.FromString,
+                _registered_method=True)
 
 
 class MainKeyServiceServicer:
-    """Brings, activates and shows the main keys of an organisation. Errors common to all methods: organization_service.proto.
+    """Brings, moves and shows the main keys of an organisation. Errors common to all methods: organization_service.proto.
     """
 
     def GetWrappingKey(self, request, context):
@@ -80,7 +105,10 @@ class MainKeyServiceServicer:
 
     def ImportMainKey(self, request, context):
         """Unwraps an encrypted main key inside the token. The result is PENDING, or ACTIVE (then the key that was ACTIVE goes to
-        ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up.
+        ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up, and BYOK is enabled.
+
+        While the organisation is locked by a main key that is REMOVED, the same key, known by its fingerprint, is the only
+        one that is taken: it is ACTIVE again, whatever `activation` says, and all KEKs work as before.
 
         Whatever is wrong with the encrypted key (its length, its padding, its hash, its wrapping key, the length of what is
         inside), the error is one and the same, nothing changes, and nothing is left in the token.
@@ -88,8 +116,9 @@ class MainKeyServiceServicer:
         Callers: administrator of the organisation.
         Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
         FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-        PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one) or
-        ORGANIZATION_LOCKED; ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
+        PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+        ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
+        is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,12 +145,75 @@ class MainKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateMainKey(self, request, context):
-        """Makes a PENDING key the ACTIVE one. The key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped.
+        """Makes a PENDING key the ACTIVE one: the key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped. Or brings
+        the key in charge back from REVOKED: everything works again.
 
         Callers: administrator of the organisation.
-        Start states: PENDING.
+        Start states: PENDING, REVOKED.
         Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-        the moves it allows) or ORGANIZATION_LOCKED.
+        the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
+        BYOK_DISABLED; ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeMainKey(self, request, context):
+        """Stops everything that needs the key in charge: from then on no content key of the organisation can be made, wrapped
+        or unwrapped. With `reactivate_after` it comes back by itself: a fire drill.
+
+        Callers: administrator of the organisation.
+        Start states: ACTIVE.
+        Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
+        (another state, or the common key); ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMainKey(self, request, context):
+        """Sets a key to be removed from the HSM in 30 days. A key that was REVOKED locks its organisation as before, also after
+        its removal; a key that was PENDING protects nothing.
+
+        Callers: administrator of the organisation.
+        Start states: REVOKED, PENDING.
+        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
+        one can be DELETED at a time); ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteMainKey(self, request, context):
+        """Takes a deletion back: the key is again in the state that it had before, REVOKED or PENDING.
+
+        Callers: administrator of the organisation.
+        Start states: DELETED.
+        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or PENDING_KEY_EXISTS; ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewChange(self, request, context):
+        """Says what a change would do, and changes nothing.
+
+        Callers: administrator of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name, change), NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyMainKeyCopy(self, request, context):
+        """Answers whether a backup is a copy of this main key. The copy is encrypted under a wrapping key, as for an import; it
+        is unwrapped in the token for a moment and compared by its fingerprint. No state changes; the wrapping key is used
+        up, and the time is shown with the key.
+
+        Callers: administrator of the organisation.
+        Start states: any.
+        Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
+        WRAPPING_KEY_NOT_USABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +247,31 @@ def add_MainKeyServiceServicer_to_server(servicer, server):
                     request_deserializer=keystead_dot_v1_dot_main__key__service__pb2.ActivateMainKeyRequest.FromString,
                     response_serializer=keystead_dot_v1_dot_resources__pb2.MainKey.SerializeToString,
             ),
+            'RevokeMainKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeMainKey,
+                    request_deserializer=keystead_dot_v1_dot_main__key__service__pb2.RevokeMainKeyRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_main__key__service__pb2.RevokeMainKeyResponse.SerializeToString,
+            ),
+            'DeleteMainKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMainKey,
+                    request_deserializer=keystead_dot_v1_dot_main__key__service__pb2.DeleteMainKeyRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.MainKey.SerializeToString,
+            ),
+            'UndeleteMainKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteMainKey,
+                    request_deserializer=keystead_dot_v1_dot_main__key__service__pb2.UndeleteMainKeyRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.MainKey.SerializeToString,
+            ),
+            'PreviewChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewChange,
+                    request_deserializer=keystead_dot_v1_dot_main__key__service__pb2.PreviewChangeRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_main__key__service__pb2.PreviewChangeResponse.SerializeToString,
+            ),
+            'VerifyMainKeyCopy': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyMainKeyCopy,
+                    request_deserializer=keystead_dot_v1_dot_main__key__service__pb2.VerifyMainKeyCopyRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_main__key__service__pb2.VerifyMainKeyCopyResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'keystead.v1.MainKeyService', rpc_method_handlers)
@@ -164,7 +281,7 @@ def add_MainKeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MainKeyService:
-    """Brings, activates and shows the main keys of an organisation. Errors common to all methods: organization_service.proto.
+    """Brings, moves and shows the main keys of an organisation. Errors common to all methods: organization_service.proto.
     """
 
     @staticmethod
@@ -292,6 +409,141 @@ class MainKeyService:
             '/keystead.v1.MainKeyService/ActivateMainKey',
             keystead_dot_v1_dot_main__key__service__pb2.ActivateMainKeyRequest.SerializeToString,
             keystead_dot_v1_dot_resources__pb2.MainKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeMainKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.MainKeyService/RevokeMainKey',
+            keystead_dot_v1_dot_main__key__service__pb2.RevokeMainKeyRequest.SerializeToString,
+            keystead_dot_v1_dot_main__key__service__pb2.RevokeMainKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMainKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.MainKeyService/DeleteMainKey',
+            keystead_dot_v1_dot_main__key__service__pb2.DeleteMainKeyRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.MainKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteMainKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.MainKeyService/UndeleteMainKey',
+            keystead_dot_v1_dot_main__key__service__pb2.UndeleteMainKeyRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.MainKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.MainKeyService/PreviewChange',
+            keystead_dot_v1_dot_main__key__service__pb2.PreviewChangeRequest.SerializeToString,
+            keystead_dot_v1_dot_main__key__service__pb2.PreviewChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyMainKeyCopy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.MainKeyService/VerifyMainKeyCopy',
+            keystead_dot_v1_dot_main__key__service__pb2.VerifyMainKeyCopyRequest.SerializeToString,
+            keystead_dot_v1_dot_main__key__service__pb2.VerifyMainKeyCopyResponse.FromString,
             options,
             channel_credentials,
             insecure,

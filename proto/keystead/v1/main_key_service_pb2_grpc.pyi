@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MainKeyServiceStub:
-    """Brings, activates and shows the main keys of an organisation. Errors common to all methods: organization_service.proto."""
+    """Brings, moves and shows the main keys of an organisation. Errors common to all methods: organization_service.proto."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -43,7 +43,10 @@ class MainKeyServiceStub:
     """
     ImportMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.ImportMainKeyRequest, _main_key_service_pb2.ImportMainKeyResponse]
     """Unwraps an encrypted main key inside the token. The result is PENDING, or ACTIVE (then the key that was ACTIVE goes to
-    ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up.
+    ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up, and BYOK is enabled.
+
+    While the organisation is locked by a main key that is REMOVED, the same key, known by its fingerprint, is the only
+    one that is taken: it is ACTIVE again, whatever `activation` says, and all KEKs work as before.
 
     Whatever is wrong with the encrypted key (its length, its padding, its hash, its wrapping key, the length of what is
     inside), the error is one and the same, nothing changes, and nothing is left in the token.
@@ -51,8 +54,9 @@ class MainKeyServiceStub:
     Callers: administrator of the organisation.
     Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
     FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-    PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one) or
-    ORGANIZATION_LOCKED; ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
+    PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+    ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
+    is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
     """
     ListMainKeys: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.ListMainKeysRequest, _main_key_service_pb2.ListMainKeysResponse]
     """Lists the organisation's main keys, newest first.
@@ -67,17 +71,60 @@ class MainKeyServiceStub:
     Errors: NOT_FOUND.
     """
     ActivateMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.ActivateMainKeyRequest, _resources_pb2.MainKey]
-    """Makes a PENDING key the ACTIVE one. The key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped.
+    """Makes a PENDING key the ACTIVE one: the key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped. Or brings
+    the key in charge back from REVOKED: everything works again.
 
     Callers: administrator of the organisation.
-    Start states: PENDING.
+    Start states: PENDING, REVOKED.
     Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-    the moves it allows) or ORGANIZATION_LOCKED.
+    the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
+    BYOK_DISABLED; ABORTED (etag).
+    """
+    RevokeMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.RevokeMainKeyRequest, _main_key_service_pb2.RevokeMainKeyResponse]
+    """Stops everything that needs the key in charge: from then on no content key of the organisation can be made, wrapped
+    or unwrapped. With `reactivate_after` it comes back by itself: a fire drill.
+
+    Callers: administrator of the organisation.
+    Start states: ACTIVE.
+    Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
+    (another state, or the common key); ABORTED (etag).
+    """
+    DeleteMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.DeleteMainKeyRequest, _resources_pb2.MainKey]
+    """Sets a key to be removed from the HSM in 30 days. A key that was REVOKED locks its organisation as before, also after
+    its removal; a key that was PENDING protects nothing.
+
+    Callers: administrator of the organisation.
+    Start states: REVOKED, PENDING.
+    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
+    one can be DELETED at a time); ABORTED (etag).
+    """
+    UndeleteMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.UndeleteMainKeyRequest, _resources_pb2.MainKey]
+    """Takes a deletion back: the key is again in the state that it had before, REVOKED or PENDING.
+
+    Callers: administrator of the organisation.
+    Start states: DELETED.
+    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or PENDING_KEY_EXISTS; ABORTED (etag).
+    """
+    PreviewChange: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.PreviewChangeRequest, _main_key_service_pb2.PreviewChangeResponse]
+    """Says what a change would do, and changes nothing.
+
+    Callers: administrator of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name, change), NOT_FOUND.
+    """
+    VerifyMainKeyCopy: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.VerifyMainKeyCopyRequest, _main_key_service_pb2.VerifyMainKeyCopyResponse]
+    """Answers whether a backup is a copy of this main key. The copy is encrypted under a wrapping key, as for an import; it
+    is unwrapped in the token for a moment and compared by its fingerprint. No state changes; the wrapping key is used
+    up, and the time is shown with the key.
+
+    Callers: administrator of the organisation.
+    Start states: any.
+    Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
+    WRAPPING_KEY_NOT_USABLE.
     """
 
 @_typing.type_check_only
 class MainKeyServiceAsyncStub(MainKeyServiceStub):
-    """Brings, activates and shows the main keys of an organisation. Errors common to all methods: organization_service.proto."""
+    """Brings, moves and shows the main keys of an organisation. Errors common to all methods: organization_service.proto."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetWrappingKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.GetWrappingKeyRequest, _resources_pb2.WrappingKey]  # type: ignore[assignment]
@@ -89,7 +136,10 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     """
     ImportMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.ImportMainKeyRequest, _main_key_service_pb2.ImportMainKeyResponse]  # type: ignore[assignment]
     """Unwraps an encrypted main key inside the token. The result is PENDING, or ACTIVE (then the key that was ACTIVE goes to
-    ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up.
+    ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up, and BYOK is enabled.
+
+    While the organisation is locked by a main key that is REMOVED, the same key, known by its fingerprint, is the only
+    one that is taken: it is ACTIVE again, whatever `activation` says, and all KEKs work as before.
 
     Whatever is wrong with the encrypted key (its length, its padding, its hash, its wrapping key, the length of what is
     inside), the error is one and the same, nothing changes, and nothing is left in the token.
@@ -97,8 +147,9 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     Callers: administrator of the organisation.
     Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
     FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-    PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one) or
-    ORGANIZATION_LOCKED; ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
+    PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+    ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
+    is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
     """
     ListMainKeys: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.ListMainKeysRequest, _main_key_service_pb2.ListMainKeysResponse]  # type: ignore[assignment]
     """Lists the organisation's main keys, newest first.
@@ -113,16 +164,59 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     Errors: NOT_FOUND.
     """
     ActivateMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.ActivateMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
-    """Makes a PENDING key the ACTIVE one. The key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped.
+    """Makes a PENDING key the ACTIVE one: the key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped. Or brings
+    the key in charge back from REVOKED: everything works again.
 
     Callers: administrator of the organisation.
-    Start states: PENDING.
+    Start states: PENDING, REVOKED.
     Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-    the moves it allows) or ORGANIZATION_LOCKED.
+    the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
+    BYOK_DISABLED; ABORTED (etag).
+    """
+    RevokeMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.RevokeMainKeyRequest, _main_key_service_pb2.RevokeMainKeyResponse]  # type: ignore[assignment]
+    """Stops everything that needs the key in charge: from then on no content key of the organisation can be made, wrapped
+    or unwrapped. With `reactivate_after` it comes back by itself: a fire drill.
+
+    Callers: administrator of the organisation.
+    Start states: ACTIVE.
+    Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
+    (another state, or the common key); ABORTED (etag).
+    """
+    DeleteMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.DeleteMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
+    """Sets a key to be removed from the HSM in 30 days. A key that was REVOKED locks its organisation as before, also after
+    its removal; a key that was PENDING protects nothing.
+
+    Callers: administrator of the organisation.
+    Start states: REVOKED, PENDING.
+    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
+    one can be DELETED at a time); ABORTED (etag).
+    """
+    UndeleteMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.UndeleteMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
+    """Takes a deletion back: the key is again in the state that it had before, REVOKED or PENDING.
+
+    Callers: administrator of the organisation.
+    Start states: DELETED.
+    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or PENDING_KEY_EXISTS; ABORTED (etag).
+    """
+    PreviewChange: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.PreviewChangeRequest, _main_key_service_pb2.PreviewChangeResponse]  # type: ignore[assignment]
+    """Says what a change would do, and changes nothing.
+
+    Callers: administrator of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name, change), NOT_FOUND.
+    """
+    VerifyMainKeyCopy: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.VerifyMainKeyCopyRequest, _main_key_service_pb2.VerifyMainKeyCopyResponse]  # type: ignore[assignment]
+    """Answers whether a backup is a copy of this main key. The copy is encrypted under a wrapping key, as for an import; it
+    is unwrapped in the token for a moment and compared by its fingerprint. No state changes; the wrapping key is used
+    up, and the time is shown with the key.
+
+    Callers: administrator of the organisation.
+    Start states: any.
+    Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
+    WRAPPING_KEY_NOT_USABLE.
     """
 
 class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Brings, activates and shows the main keys of an organisation. Errors common to all methods: organization_service.proto."""
+    """Brings, moves and shows the main keys of an organisation. Errors common to all methods: organization_service.proto."""
 
     @_abc_1.abstractmethod
     def GetWrappingKey(
@@ -144,7 +238,10 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_main_key_service_pb2.ImportMainKeyResponse, _abc.Awaitable[_main_key_service_pb2.ImportMainKeyResponse]]:
         """Unwraps an encrypted main key inside the token. The result is PENDING, or ACTIVE (then the key that was ACTIVE goes to
-        ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up.
+        ROTATING and every KEK is re-wrapped), as `activation` says. The wrapping key is used up, and BYOK is enabled.
+
+        While the organisation is locked by a main key that is REMOVED, the same key, known by its fingerprint, is the only
+        one that is taken: it is ACTIVE again, whatever `activation` says, and all KEKs work as before.
 
         Whatever is wrong with the encrypted key (its length, its padding, its hash, its wrapping key, the length of what is
         inside), the error is one and the same, nothing changes, and nothing is left in the token.
@@ -152,8 +249,9 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: administrator of the organisation.
         Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
         FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-        PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one) or
-        ORGANIZATION_LOCKED; ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
+        PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+        ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
+        is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
         """
 
     @_abc_1.abstractmethod
@@ -186,12 +284,85 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _main_key_service_pb2.ActivateMainKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_resources_pb2.MainKey, _abc.Awaitable[_resources_pb2.MainKey]]:
-        """Makes a PENDING key the ACTIVE one. The key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped.
+        """Makes a PENDING key the ACTIVE one: the key that was ACTIVE goes to ROTATING, and every KEK is re-wrapped. Or brings
+        the key in charge back from REVOKED: everything works again.
 
         Callers: administrator of the organisation.
-        Start states: PENDING.
+        Start states: PENDING, REVOKED.
         Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-        the moves it allows) or ORGANIZATION_LOCKED.
+        the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
+        BYOK_DISABLED; ABORTED (etag).
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeMainKey(
+        self,
+        request: _main_key_service_pb2.RevokeMainKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_main_key_service_pb2.RevokeMainKeyResponse, _abc.Awaitable[_main_key_service_pb2.RevokeMainKeyResponse]]:
+        """Stops everything that needs the key in charge: from then on no content key of the organisation can be made, wrapped
+        or unwrapped. With `reactivate_after` it comes back by itself: a fire drill.
+
+        Callers: administrator of the organisation.
+        Start states: ACTIVE.
+        Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
+        (another state, or the common key); ABORTED (etag).
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteMainKey(
+        self,
+        request: _main_key_service_pb2.DeleteMainKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.MainKey, _abc.Awaitable[_resources_pb2.MainKey]]:
+        """Sets a key to be removed from the HSM in 30 days. A key that was REVOKED locks its organisation as before, also after
+        its removal; a key that was PENDING protects nothing.
+
+        Callers: administrator of the organisation.
+        Start states: REVOKED, PENDING.
+        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
+        one can be DELETED at a time); ABORTED (etag).
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteMainKey(
+        self,
+        request: _main_key_service_pb2.UndeleteMainKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.MainKey, _abc.Awaitable[_resources_pb2.MainKey]]:
+        """Takes a deletion back: the key is again in the state that it had before, REVOKED or PENDING.
+
+        Callers: administrator of the organisation.
+        Start states: DELETED.
+        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or PENDING_KEY_EXISTS; ABORTED (etag).
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewChange(
+        self,
+        request: _main_key_service_pb2.PreviewChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_main_key_service_pb2.PreviewChangeResponse, _abc.Awaitable[_main_key_service_pb2.PreviewChangeResponse]]:
+        """Says what a change would do, and changes nothing.
+
+        Callers: administrator of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name, change), NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyMainKeyCopy(
+        self,
+        request: _main_key_service_pb2.VerifyMainKeyCopyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_main_key_service_pb2.VerifyMainKeyCopyResponse, _abc.Awaitable[_main_key_service_pb2.VerifyMainKeyCopyResponse]]:
+        """Answers whether a backup is a copy of this main key. The copy is encrypted under a wrapping key, as for an import; it
+        is unwrapped in the token for a moment and compared by its fingerprint. No state changes; the wrapping key is used
+        up, and the time is shown with the key.
+
+        Callers: administrator of the organisation.
+        Start states: any.
+        Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
+        WRAPPING_KEY_NOT_USABLE.
         """
 
 def add_MainKeyServiceServicer_to_server(servicer: MainKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from keystead.v1 import resources_pb2 as keystead_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&keystead/v1/organization_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bkeystead/v1/resources.proto\"q\n\x19\x43reateOrganizationRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0corganization\x18\x02 \x01(\x0b\x32\x19.keystead.v1.OrganizationB\x04\xe2\x41\x01\x01\"J\n\x16GetOrganizationRequest\x12\x30\n\x04name\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xfa\x41\x1b\n\x19keystead.dev/Organization\"M\n\x18ListOrganizationsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x19ListOrganizationsResponse\x12\x30\n\rorganizations\x18\x01 \x03(\x0b\x32\x19.keystead.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa5\x02\n\x13OrganizationService\x12W\n\x12\x43reateOrganization\x12&.keystead.v1.CreateOrganizationRequest\x1a\x19.keystead.v1.Organization\x12Q\n\x0fGetOrganization\x12#.keystead.v1.GetOrganizationRequest\x1a\x19.keystead.v1.Organization\x12\x62\n\x11ListOrganizations\x12%.keystead.v1.ListOrganizationsRequest\x1a&.keystead.v1.ListOrganizationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&keystead/v1/organization_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bkeystead/v1/resources.proto\"\x8b\x01\n\x19\x43reateOrganizationRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0corganization\x18\x02 \x01(\x0b\x32\x19.keystead.v1.OrganizationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"J\n\x16GetOrganizationRequest\x12\x30\n\x04name\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xfa\x41\x1b\n\x19keystead.dev/Organization\"M\n\x18ListOrganizationsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x19ListOrganizationsResponse\x12\x30\n\rorganizations\x18\x01 \x03(\x0b\x32\x19.keystead.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x11\x45nableByokRequest\x12\x30\n\x04name\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xfa\x41\x1b\n\x19keystead.dev/Organization\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"t\n\x12\x44isableByokRequest\x12\x30\n\x04name\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xfa\x41\x1b\n\x19keystead.dev/Organization\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x32\xb9\x03\n\x13OrganizationService\x12W\n\x12\x43reateOrganization\x12&.keystead.v1.CreateOrganizationRequest\x1a\x19.keystead.v1.Organization\x12Q\n\x0fGetOrganization\x12#.keystead.v1.GetOrganizationRequest\x1a\x19.keystead.v1.Organization\x12\x62\n\x11ListOrganizations\x12%.keystead.v1.ListOrganizationsRequest\x1a&.keystead.v1.ListOrganizationsResponse\x12G\n\nEnableByok\x12\x1e.keystead.v1.EnableByokRequest\x1a\x19.keystead.v1.Organization\x12I\n\x0b\x44isableByok\x12\x1f.keystead.v1.DisableByokRequest\x1a\x19.keystead.v1.Organizationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,20 +38,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization']._loaded_options = None
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_GETORGANIZATIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETORGANIZATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\033\n\031keystead.dev/Organization'
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=144
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=257
-  _globals['_GETORGANIZATIONREQUEST']._serialized_start=259
-  _globals['_GETORGANIZATIONREQUEST']._serialized_end=333
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=335
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=412
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=414
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=516
-  _globals['_ORGANIZATIONSERVICE']._serialized_start=519
-  _globals['_ORGANIZATIONSERVICE']._serialized_end=812
+  _globals['_ENABLEBYOKREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_ENABLEBYOKREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\033\n\031keystead.dev/Organization'
+  _globals['_ENABLEBYOKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ENABLEBYOKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_ENABLEBYOKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_ENABLEBYOKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_DISABLEBYOKREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DISABLEBYOKREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\033\n\031keystead.dev/Organization'
+  _globals['_DISABLEBYOKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DISABLEBYOKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_DISABLEBYOKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DISABLEBYOKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=145
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=284
+  _globals['_GETORGANIZATIONREQUEST']._serialized_start=286
+  _globals['_GETORGANIZATIONREQUEST']._serialized_end=360
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=362
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=439
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=441
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=543
+  _globals['_ENABLEBYOKREQUEST']._serialized_start=545
+  _globals['_ENABLEBYOKREQUEST']._serialized_end=660
+  _globals['_DISABLEBYOKREQUEST']._serialized_start=662
+  _globals['_DISABLEBYOKREQUEST']._serialized_end=778
+  _globals['_ORGANIZATIONSERVICE']._serialized_start=781
+  _globals['_ORGANIZATIONSERVICE']._serialized_end=1222
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,10 @@ Errors of every method of Keystead, besides its own: UNAUTHENTICATED (the client
 PERMISSION_DENIED (the caller may not do this, or not to that organisation, or it does not exist: these look alike),
 UNAVAILABLE with RetryInfo (the HSM or the database does not answer now). Each carries a google.rpc.ErrorInfo with
 domain "keystead" and a reason; docs/api.md lists the reasons.
+
+Errors of every method that takes a request_id or an etag: INVALID_ARGUMENT with reason REQUEST_ID_REUSED (the same id
+with another request), ABORTED with reason STALE_ETAG (its metadata tell the present state) or CONCURRENT_CHANGE (with
+RetryInfo).
 """
 
 from collections import abc as _abc
@@ -33,8 +37,13 @@ class CreateOrganizationRequest(_message.Message):
 
     ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
     ORGANIZATION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     organization_id: _builtins.str
     """The id it is to have; the form is told in resources.proto."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
     @_builtins.property
     def organization(self) -> _resources_pb2.Organization:
         """The organisation. Only display_name is read. Default: an empty display name."""
@@ -44,10 +53,11 @@ class CreateOrganizationRequest(_message.Message):
         *,
         organization_id: _builtins.str = ...,
         organization: _resources_pb2.Organization | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "organization_id", b"organization_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "organization_id", b"organization_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -128,3 +138,67 @@ class ListOrganizationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListOrganizationsResponse: _TypeAlias = ListOrganizationsResponse  # noqa: Y015
+
+@_typing.final
+class EnableByokRequest(_message.Message):
+    """Enables BYOK."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the organisation as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnableByokRequest: _TypeAlias = EnableByokRequest  # noqa: Y015
+
+@_typing.final
+class DisableByokRequest(_message.Message):
+    """Disables BYOK."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the organisation as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisableByokRequest: _TypeAlias = DisableByokRequest  # noqa: Y015

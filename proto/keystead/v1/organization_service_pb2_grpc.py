@@ -51,6 +51,16 @@ class OrganizationServiceStub:
                 request_serializer=keystead_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.SerializeToString,
                 response_deserializer=keystead_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.FromString,
                 _registered_method=True)
+        self.EnableByok = channel.unary_unary(
+                '/keystead.v1.OrganizationService/EnableByok',
+                request_serializer=keystead_dot_v1_dot_organization__service__pb2.EnableByokRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.Organization.FromString,
+                _registered_method=True)
+        self.DisableByok = channel.unary_unary(
+                '/keystead.v1.OrganizationService/DisableByok',
+                request_serializer=keystead_dot_v1_dot_organization__service__pb2.DisableByokRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.Organization.FromString,
+                _registered_method=True)
 
 
 class OrganizationServiceServicer:
@@ -87,6 +97,29 @@ class OrganizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnableByok(self, request, context):
+        """Allows main keys of the organisation's own to be put in charge. It changes no key, and nothing if it is so already.
+        ImportMainKey does the same on its way.
+
+        Callers: administrator of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name or request_id), ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableByok(self, request, context):
+        """Puts the common key in charge again: the organisation's own main key rotates out, and every KEK is re-wrapped.
+        Content keys work throughout. Nothing changes if it is so already.
+
+        Callers: administrator of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
+        ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrganizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -104,6 +137,16 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
                     servicer.ListOrganizations,
                     request_deserializer=keystead_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.FromString,
                     response_serializer=keystead_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.SerializeToString,
+            ),
+            'EnableByok': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnableByok,
+                    request_deserializer=keystead_dot_v1_dot_organization__service__pb2.EnableByokRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.Organization.SerializeToString,
+            ),
+            'DisableByok': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableByok,
+                    request_deserializer=keystead_dot_v1_dot_organization__service__pb2.DisableByokRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.Organization.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -188,6 +231,60 @@ class OrganizationService:
             '/keystead.v1.OrganizationService/ListOrganizations',
             keystead_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.SerializeToString,
             keystead_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnableByok(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.OrganizationService/EnableByok',
+            keystead_dot_v1_dot_organization__service__pb2.EnableByokRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.Organization.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableByok(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.OrganizationService/DisableByok',
+            keystead_dot_v1_dot_organization__service__pb2.DisableByokRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.Organization.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,10 @@ Errors of every method of Keystead, besides its own: UNAUTHENTICATED (the client
 PERMISSION_DENIED (the caller may not do this, or not to that organisation, or it does not exist: these look alike),
 UNAVAILABLE with RetryInfo (the HSM or the database does not answer now). Each carries a google.rpc.ErrorInfo with
 domain "keystead" and a reason; docs/api.md lists the reasons.
+
+Errors of every method that takes a request_id or an etag: INVALID_ARGUMENT with reason REQUEST_ID_REUSED (the same id
+with another request), ABORTED with reason STALE_ETAG (its metadata tell the present state) or CONCURRENT_CHANGE (with
+RetryInfo).
 """
 
 from collections import abc as _abc
@@ -58,6 +62,21 @@ class OrganizationServiceStub:
     Callers: operator, administrator, service.
     Errors: INVALID_ARGUMENT (page_size or page_token).
     """
+    EnableByok: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.EnableByokRequest, _resources_pb2.Organization]
+    """Allows main keys of the organisation's own to be put in charge. It changes no key, and nothing if it is so already.
+    ImportMainKey does the same on its way.
+
+    Callers: administrator of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name or request_id), ABORTED (etag).
+    """
+    DisableByok: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.DisableByokRequest, _resources_pb2.Organization]
+    """Puts the common key in charge again: the organisation's own main key rotates out, and every KEK is re-wrapped.
+    Content keys work throughout. Nothing changes if it is so already.
+
+    Callers: administrator of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
+    ABORTED (etag).
+    """
 
 @_typing.type_check_only
 class OrganizationServiceAsyncStub(OrganizationServiceStub):
@@ -81,6 +100,21 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
 
     Callers: operator, administrator, service.
     Errors: INVALID_ARGUMENT (page_size or page_token).
+    """
+    EnableByok: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.EnableByokRequest, _resources_pb2.Organization]  # type: ignore[assignment]
+    """Allows main keys of the organisation's own to be put in charge. It changes no key, and nothing if it is so already.
+    ImportMainKey does the same on its way.
+
+    Callers: administrator of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name or request_id), ABORTED (etag).
+    """
+    DisableByok: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.DisableByokRequest, _resources_pb2.Organization]  # type: ignore[assignment]
+    """Puts the common key in charge again: the organisation's own main key rotates out, and every KEK is re-wrapped.
+    Content keys work throughout. Nothing changes if it is so already.
+
+    Callers: administrator of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
+    ABORTED (etag).
     """
 
 class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -120,6 +154,33 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: operator, administrator, service.
         Errors: INVALID_ARGUMENT (page_size or page_token).
+        """
+
+    @_abc_1.abstractmethod
+    def EnableByok(
+        self,
+        request: _organization_service_pb2.EnableByokRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Organization, _abc.Awaitable[_resources_pb2.Organization]]:
+        """Allows main keys of the organisation's own to be put in charge. It changes no key, and nothing if it is so already.
+        ImportMainKey does the same on its way.
+
+        Callers: administrator of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name or request_id), ABORTED (etag).
+        """
+
+    @_abc_1.abstractmethod
+    def DisableByok(
+        self,
+        request: _organization_service_pb2.DisableByokRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Organization, _abc.Awaitable[_resources_pb2.Organization]]:
+        """Puts the common key in charge again: the organisation's own main key rotates out, and every KEK is re-wrapped.
+        Content keys work throughout. Nothing changes if it is so already.
+
+        Callers: administrator of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
+        ABORTED (etag).
         """
 
 def add_OrganizationServiceServicer_to_server(servicer: OrganizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkeystead/v1/resources.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x02\n\x0cOrganization\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08main_key\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x65poch\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tkek_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:Y\xea\x41V\n\x19keystead.dev/Organization\x12\x1corganizations/{organization}*\rorganizations2\x0corganization\"\x9d\x04\n\x0bWrappingKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1c\n\x0epublic_key_pem\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\talgorithm\x18\x03 \x01(\x0e\x32\".keystead.v1.WrappingKey.AlgorithmB\x04\xe2\x41\x01\x03\x12\x1f\n\x11public_key_sha256\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12 \n\x12remaining_attempts\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10openssl_commands\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"Z\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x18\n\x14RSA_OAEP_3072_SHA256\x10\x01\x12\x18\n\x14RSA_OAEP_4096_SHA256\x10\x02:r\xea\x41o\n\x18keystead.dev/WrappingKey\x12\x38organizations/{organization}/wrappingKeys/{wrapping_key}*\x0cwrappingKeys2\x0bwrappingKey\"\xd0\x05\n\x07MainKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x31\n\x06origin\x18\x02 \x01(\x0e\x32\x1b.keystead.v1.MainKey.OriginB\x04\xe2\x41\x01\x03\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x1a.keystead.v1.MainKey.StateB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x66ingerprint\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x17\n\tkek_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x33\n\nnext_moves\x18\x06 \x03(\x0e\x32\x19.keystead.v1.MainKey.MoveB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\npurge_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\":\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\n\n\x06\x43OMMON\x10\x01\x12\x0c\n\x08UPLOADED\x10\x02\"y\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\x0c\n\x08ROTATING\x10\x03\x12\x0b\n\x07RETIRED\x10\x04\x12\x0b\n\x07REVOKED\x10\x05\x12\x0b\n\x07\x44\x45LETED\x10\x06\x12\x0b\n\x07REMOVED\x10\x07\"*\n\x04Move\x12\x14\n\x10MOVE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x43TIVATE\x10\x01:^\xea\x41[\n\x14keystead.dev/MainKey\x12\x30organizations/{organization}/mainKeys/{main_key}*\x08mainKeys2\x07mainKey\"\xb1\x02\n\x03Kek\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x16\n\x08main_key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x12wrapping_algorithm\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12#\n\x15remaining_encryptions\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brewrap_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:I\xea\x41\x46\n\x10keystead.dev/Kek\x12\'organizations/{organization}/keks/{kek}*\x04keks2\x03kek\"\xde\x03\n\x08Rotation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\rfrom_main_key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bto_main_key\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32\x1b.keystead.v1.Rotation.StateB\x04\xe2\x41\x01\x03\x12\x19\n\x0btotal_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\ndone_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x66\x61iled_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"5\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\x08\n\x04\x44ONE\x10\x02:b\xea\x41_\n\x15keystead.dev/Rotation\x12\x31organizations/{organization}/rotations/{rotation}*\trotations2\x08rotationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkeystead/v1/resources.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x0cOrganization\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08main_key\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x65poch\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tkek_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x62yok_enabled\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x38\n\x0emain_key_state\x18\x08 \x01(\x0e\x32\x1a.keystead.v1.MainKey.StateB\x04\xe2\x41\x01\x03\x12;\n\x11rotation_due_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bverify_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03:Y\xea\x41V\n\x19keystead.dev/Organization\x12\x1corganizations/{organization}*\rorganizations2\x0corganization\"\x9d\x04\n\x0bWrappingKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1c\n\x0epublic_key_pem\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\talgorithm\x18\x03 \x01(\x0e\x32\".keystead.v1.WrappingKey.AlgorithmB\x04\xe2\x41\x01\x03\x12\x1f\n\x11public_key_sha256\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12 \n\x12remaining_attempts\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10openssl_commands\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"Z\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x18\n\x14RSA_OAEP_3072_SHA256\x10\x01\x12\x18\n\x14RSA_OAEP_4096_SHA256\x10\x02:r\xea\x41o\n\x18keystead.dev/WrappingKey\x12\x38organizations/{organization}/wrappingKeys/{wrapping_key}*\x0cwrappingKeys2\x0bwrappingKey\"\x9d\n\n\x07MainKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x31\n\x06origin\x18\x02 \x01(\x0e\x32\x1b.keystead.v1.MainKey.OriginB\x04\xe2\x41\x01\x03\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x1a.keystead.v1.MainKey.StateB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x66ingerprint\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x17\n\tkek_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x33\n\nnext_moves\x18\x06 \x03(\x0e\x32\x19.keystead.v1.MainKey.MoveB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\npurge_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x39\n\nrevocation\x18\n \x01(\x0b\x32\x1f.keystead.v1.MainKey.RevocationB\x04\xe2\x41\x01\x03\x12\x37\n\ractivate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12;\n\x11rotation_due_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bverify_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0cmissing_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03\x1a\xe3\x01\n\nRevocation\x12\x34\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32%.keystead.v1.MainKey.Revocation.Cause\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12/\n\x0brevoke_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0freactivate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\")\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\t\n\x05LOCAL\x10\x01\":\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\n\n\x06\x43OMMON\x10\x01\x12\x0c\n\x08UPLOADED\x10\x02\"y\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\x0c\n\x08ROTATING\x10\x03\x12\x0b\n\x07RETIRED\x10\x04\x12\x0b\n\x07REVOKED\x10\x05\x12\x0b\n\x07\x44\x45LETED\x10\x06\x12\x0b\n\x07REMOVED\x10\x07\"]\n\x04Move\x12\x14\n\x10MOVE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x43TIVATE\x10\x01\x12\n\n\x06REVOKE\x10\x02\x12\n\n\x06\x44\x45LETE\x10\x03\x12\x0c\n\x08UNDELETE\x10\x04\x12\x0b\n\x07RECOVER\x10\x05:^\xea\x41[\n\x14keystead.dev/MainKey\x12\x30organizations/{organization}/mainKeys/{main_key}*\x08mainKeys2\x07mainKey\"\xb1\x02\n\x03Kek\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x16\n\x08main_key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x12wrapping_algorithm\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12#\n\x15remaining_encryptions\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brewrap_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:I\xea\x41\x46\n\x10keystead.dev/Kek\x12\'organizations/{organization}/keks/{kek}*\x04keks2\x03kek\"\xd3\x05\n\x08Rotation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\rfrom_main_key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bto_main_key\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32\x1b.keystead.v1.Rotation.StateB\x04\xe2\x41\x01\x03\x12\x19\n\x0btotal_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\ndone_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x66\x61iled_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\rprogress_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fkeks_per_second\x18\x0b \x01(\x01\x42\x04\xe2\x41\x01\x03\x12<\n\x12\x65stimated_end_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12.\n\x0b\x66\x61iled_keks\x18\r \x03(\tB\x19\xe2\x41\x01\x03\xfa\x41\x12\n\x10keystead.dev/Kek\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03\"P\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\x08\n\x04\x44ONE\x10\x02\x12\n\n\x06PAUSED\x10\x03\x12\r\n\tCANCELLED\x10\x04:b\xea\x41_\n\x15keystead.dev/Rotation\x12\x31organizations/{organization}/rotations/{rotation}*\trotations2\x08rotationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORGANIZATION'].fields_by_name['kek_count']._serialized_options = b'\342A\001\003'
   _globals['_ORGANIZATION'].fields_by_name['create_time']._loaded_options = None
   _globals['_ORGANIZATION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORGANIZATION'].fields_by_name['byok_enabled']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['byok_enabled']._serialized_options = b'\342A\001\003'
+  _globals['_ORGANIZATION'].fields_by_name['main_key_state']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['main_key_state']._serialized_options = b'\342A\001\003'
+  _globals['_ORGANIZATION'].fields_by_name['rotation_due_time']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['rotation_due_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORGANIZATION'].fields_by_name['verify_time']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['verify_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORGANIZATION'].fields_by_name['etag']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
   _globals['_ORGANIZATION']._loaded_options = None
   _globals['_ORGANIZATION']._serialized_options = b'\352AV\n\031keystead.dev/Organization\022\034organizations/{organization}*\rorganizations2\014organization'
   _globals['_WRAPPINGKEY'].fields_by_name['name']._loaded_options = None
@@ -84,6 +94,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MAINKEY'].fields_by_name['state_time']._serialized_options = b'\342A\001\003'
   _globals['_MAINKEY'].fields_by_name['purge_time']._loaded_options = None
   _globals['_MAINKEY'].fields_by_name['purge_time']._serialized_options = b'\342A\001\003'
+  _globals['_MAINKEY'].fields_by_name['revocation']._loaded_options = None
+  _globals['_MAINKEY'].fields_by_name['revocation']._serialized_options = b'\342A\001\003'
+  _globals['_MAINKEY'].fields_by_name['activate_time']._loaded_options = None
+  _globals['_MAINKEY'].fields_by_name['activate_time']._serialized_options = b'\342A\001\003'
+  _globals['_MAINKEY'].fields_by_name['rotation_due_time']._loaded_options = None
+  _globals['_MAINKEY'].fields_by_name['rotation_due_time']._serialized_options = b'\342A\001\003'
+  _globals['_MAINKEY'].fields_by_name['verify_time']._loaded_options = None
+  _globals['_MAINKEY'].fields_by_name['verify_time']._serialized_options = b'\342A\001\003'
+  _globals['_MAINKEY'].fields_by_name['missing_time']._loaded_options = None
+  _globals['_MAINKEY'].fields_by_name['missing_time']._serialized_options = b'\342A\001\003'
+  _globals['_MAINKEY'].fields_by_name['etag']._loaded_options = None
+  _globals['_MAINKEY'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
   _globals['_MAINKEY']._loaded_options = None
   _globals['_MAINKEY']._serialized_options = b'\352A[\n\024keystead.dev/MainKey\0220organizations/{organization}/mainKeys/{main_key}*\010mainKeys2\007mainKey'
   _globals['_KEK'].fields_by_name['name']._loaded_options = None
@@ -118,26 +140,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATION'].fields_by_name['start_time']._serialized_options = b'\342A\001\003'
   _globals['_ROTATION'].fields_by_name['end_time']._loaded_options = None
   _globals['_ROTATION'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
+  _globals['_ROTATION'].fields_by_name['progress_time']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['progress_time']._serialized_options = b'\342A\001\003'
+  _globals['_ROTATION'].fields_by_name['keks_per_second']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['keks_per_second']._serialized_options = b'\342A\001\003'
+  _globals['_ROTATION'].fields_by_name['estimated_end_time']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['estimated_end_time']._serialized_options = b'\342A\001\003'
+  _globals['_ROTATION'].fields_by_name['failed_keks']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['failed_keks']._serialized_options = b'\342A\001\003\372A\022\n\020keystead.dev/Kek'
+  _globals['_ROTATION'].fields_by_name['etag']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
   _globals['_ROTATION']._loaded_options = None
   _globals['_ROTATION']._serialized_options = b'\352A_\n\025keystead.dev/Rotation\0221organizations/{organization}/rotations/{rotation}*\trotations2\010rotation'
   _globals['_ORGANIZATION']._serialized_start=138
-  _globals['_ORGANIZATION']._serialized_end=416
-  _globals['_WRAPPINGKEY']._serialized_start=419
-  _globals['_WRAPPINGKEY']._serialized_end=960
-  _globals['_WRAPPINGKEY_ALGORITHM']._serialized_start=754
-  _globals['_WRAPPINGKEY_ALGORITHM']._serialized_end=844
-  _globals['_MAINKEY']._serialized_start=963
-  _globals['_MAINKEY']._serialized_end=1683
-  _globals['_MAINKEY_ORIGIN']._serialized_start=1362
-  _globals['_MAINKEY_ORIGIN']._serialized_end=1420
-  _globals['_MAINKEY_STATE']._serialized_start=1422
-  _globals['_MAINKEY_STATE']._serialized_end=1543
-  _globals['_MAINKEY_MOVE']._serialized_start=1545
-  _globals['_MAINKEY_MOVE']._serialized_end=1587
-  _globals['_KEK']._serialized_start=1686
-  _globals['_KEK']._serialized_end=1991
-  _globals['_ROTATION']._serialized_start=1994
-  _globals['_ROTATION']._serialized_end=2472
-  _globals['_ROTATION_STATE']._serialized_start=2319
-  _globals['_ROTATION_STATE']._serialized_end=2372
+  _globals['_ORGANIZATION']._serialized_end=638
+  _globals['_WRAPPINGKEY']._serialized_start=641
+  _globals['_WRAPPINGKEY']._serialized_end=1182
+  _globals['_WRAPPINGKEY_ALGORITHM']._serialized_start=976
+  _globals['_WRAPPINGKEY_ALGORITHM']._serialized_end=1066
+  _globals['_MAINKEY']._serialized_start=1185
+  _globals['_MAINKEY']._serialized_end=2494
+  _globals['_MAINKEY_REVOCATION']._serialized_start=1893
+  _globals['_MAINKEY_REVOCATION']._serialized_end=2120
+  _globals['_MAINKEY_REVOCATION_CAUSE']._serialized_start=2079
+  _globals['_MAINKEY_REVOCATION_CAUSE']._serialized_end=2120
+  _globals['_MAINKEY_ORIGIN']._serialized_start=2122
+  _globals['_MAINKEY_ORIGIN']._serialized_end=2180
+  _globals['_MAINKEY_STATE']._serialized_start=2182
+  _globals['_MAINKEY_STATE']._serialized_end=2303
+  _globals['_MAINKEY_MOVE']._serialized_start=2305
+  _globals['_MAINKEY_MOVE']._serialized_end=2398
+  _globals['_KEK']._serialized_start=2497
+  _globals['_KEK']._serialized_end=2802
+  _globals['_ROTATION']._serialized_start=2805
+  _globals['_ROTATION']._serialized_end=3528
+  _globals['_ROTATION_STATE']._serialized_start=3348
+  _globals['_ROTATION_STATE']._serialized_end=3428
 # @@protoc_insertion_point(module_scope)

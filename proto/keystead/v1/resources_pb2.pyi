@@ -39,6 +39,11 @@ class Organization(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     KEK_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    BYOK_ENABLED_FIELD_NUMBER: _builtins.int
+    MAIN_KEY_STATE_FIELD_NUMBER: _builtins.int
+    ROTATION_DUE_TIME_FIELD_NUMBER: _builtins.int
+    VERIFY_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `organizations/{organization}`."""
     display_name: _builtins.str
@@ -51,9 +56,26 @@ class Organization(_message.Message):
     """
     kek_count: _builtins.int
     """Number of KEKs of the organisation."""
+    byok_enabled: _builtins.bool
+    """Whether main keys of its own may be put in charge. EnableByok and ImportMainKey make it true, DisableByok false."""
+    main_key_state: Global___MainKey.State.ValueType
+    """State of the main key in charge. ACTIVE: the organisation works. REVOKED, DELETED or REMOVED: it is locked, and no
+    content key can be made, wrapped or unwrapped; an administrator leads out by ActivateMainKey, UndeleteMainKey or
+    ImportMainKey of the same key.
+    """
+    etag: _builtins.str
+    """A word for what administrators decide upon: main key, its state, BYOK. Give it back to change only what was seen."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def rotation_due_time(self) -> _timestamp_pb2.Timestamp:
+        """When the main key in charge should be replaced: 365 days after its activation. Absent for the common key."""
+
+    @_builtins.property
+    def verify_time(self) -> _timestamp_pb2.Timestamp:
+        """When a copy of the main key in charge was last verified (VerifyMainKeyCopy). Absent if never."""
 
     def __init__(
         self,
@@ -64,10 +86,15 @@ class Organization(_message.Message):
         epoch: _builtins.int = ...,
         kek_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        byok_enabled: _builtins.bool = ...,
+        main_key_state: Global___MainKey.State.ValueType = ...,
+        rotation_due_time: _timestamp_pb2.Timestamp | None = ...,
+        verify_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "rotation_due_time", b"rotation_due_time", "verify_time", b"verify_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "epoch", b"epoch", "kek_count", b"kek_count", "main_key", b"main_key", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byok_enabled", b"byok_enabled", "create_time", b"create_time", "display_name", b"display_name", "epoch", b"epoch", "etag", b"etag", "kek_count", b"kek_count", "main_key", b"main_key", "main_key_state", b"main_key_state", "name", b"name", "rotation_due_time", b"rotation_due_time", "verify_time", b"verify_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,9 +224,11 @@ class MainKey(_message.Message):
         STATE_UNSPECIFIED: MainKey._State.ValueType  # 0
         """Never answered. In a request: no filter."""
         PENDING: MainKey._State.ValueType  # 1
-        """In the HSM, not used yet. ActivateMainKey leads out. At most one."""
+        """In the HSM, not used yet. ActivateMainKey and DeleteMainKey lead out. At most one."""
         ACTIVE: MainKey._State.ValueType  # 2
-        """Wraps KEKs now. Left when another key is activated (to ROTATING). At most one."""
+        """Wraps KEKs now. Left when another key is activated or BYOK is disabled (to ROTATING), and by RevokeMainKey. At most
+        one.
+        """
         ROTATING: MainKey._State.ValueType  # 3
         """Replaced, but still needed by KEKs that have not been re-wrapped yet. Any number. Left, by itself, when no KEK
         is under it any more (to RETIRED).
@@ -207,11 +236,15 @@ class MainKey(_message.Message):
         RETIRED: MainKey._State.ValueType  # 4
         """Wraps nothing any more. Any number. Left, by itself, at the end of its lifetime (to REMOVED); the common key stays."""
         REVOKED: MainKey._State.ValueType  # 5
-        """Must not be used, not even to decrypt what it wrapped. At most one."""
+        """Must not be used, not even to decrypt what it wrapped. ActivateMainKey and DeleteMainKey lead out. At most one."""
         DELETED: MainKey._State.ValueType  # 6
-        """As REVOKED, and to be removed from the HSM at a set time. At most one that was REVOKED before."""
+        """To be removed from the HSM at purge_time; until then UndeleteMainKey leads back to the state before. At most one
+        that was REVOKED, which locks its organisation as that did, and at most one that was PENDING.
+        """
         REMOVED: MainKey._State.ValueType  # 7
-        """No longer in the HSM. Any number; not listed unless asked for."""
+        """No longer in the HSM. Any number; not listed unless asked for. Only the key in charge is brought back, by
+        ImportMainKey of the same key.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the key is in its life. The counts hold for one organisation at every moment."""
@@ -219,9 +252,11 @@ class MainKey(_message.Message):
     STATE_UNSPECIFIED: MainKey.State.ValueType  # 0
     """Never answered. In a request: no filter."""
     PENDING: MainKey.State.ValueType  # 1
-    """In the HSM, not used yet. ActivateMainKey leads out. At most one."""
+    """In the HSM, not used yet. ActivateMainKey and DeleteMainKey lead out. At most one."""
     ACTIVE: MainKey.State.ValueType  # 2
-    """Wraps KEKs now. Left when another key is activated (to ROTATING). At most one."""
+    """Wraps KEKs now. Left when another key is activated or BYOK is disabled (to ROTATING), and by RevokeMainKey. At most
+    one.
+    """
     ROTATING: MainKey.State.ValueType  # 3
     """Replaced, but still needed by KEKs that have not been re-wrapped yet. Any number. Left, by itself, when no KEK
     is under it any more (to RETIRED).
@@ -229,11 +264,15 @@ class MainKey(_message.Message):
     RETIRED: MainKey.State.ValueType  # 4
     """Wraps nothing any more. Any number. Left, by itself, at the end of its lifetime (to REMOVED); the common key stays."""
     REVOKED: MainKey.State.ValueType  # 5
-    """Must not be used, not even to decrypt what it wrapped. At most one."""
+    """Must not be used, not even to decrypt what it wrapped. ActivateMainKey and DeleteMainKey lead out. At most one."""
     DELETED: MainKey.State.ValueType  # 6
-    """As REVOKED, and to be removed from the HSM at a set time. At most one that was REVOKED before."""
+    """To be removed from the HSM at purge_time; until then UndeleteMainKey leads back to the state before. At most one
+    that was REVOKED, which locks its organisation as that did, and at most one that was PENDING.
+    """
     REMOVED: MainKey.State.ValueType  # 7
-    """No longer in the HSM. Any number; not listed unless asked for."""
+    """No longer in the HSM. Any number; not listed unless asked for. Only the key in charge is brought back, by
+    ImportMainKey of the same key.
+    """
 
     class _Move:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -245,6 +284,14 @@ class MainKey(_message.Message):
         """Never answered."""
         ACTIVATE: MainKey._Move.ValueType  # 1
         """ActivateMainKey."""
+        REVOKE: MainKey._Move.ValueType  # 2
+        """RevokeMainKey."""
+        DELETE: MainKey._Move.ValueType  # 3
+        """DeleteMainKey."""
+        UNDELETE: MainKey._Move.ValueType  # 4
+        """UndeleteMainKey."""
+        RECOVER: MainKey._Move.ValueType  # 5
+        """ImportMainKey of the same key."""
 
     class Move(_Move, metaclass=_MoveEnumTypeWrapper):
         """A move that an administrator can ask for."""
@@ -253,6 +300,69 @@ class MainKey(_message.Message):
     """Never answered."""
     ACTIVATE: MainKey.Move.ValueType  # 1
     """ActivateMainKey."""
+    REVOKE: MainKey.Move.ValueType  # 2
+    """RevokeMainKey."""
+    DELETE: MainKey.Move.ValueType  # 3
+    """DeleteMainKey."""
+    UNDELETE: MainKey.Move.ValueType  # 4
+    """UndeleteMainKey."""
+    RECOVER: MainKey.Move.ValueType  # 5
+    """ImportMainKey of the same key."""
+
+    @_typing.final
+    class Revocation(_message.Message):
+        """Why and since when a key must not be used."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Cause:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[MainKey.Revocation._Cause.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            CAUSE_UNSPECIFIED: MainKey.Revocation._Cause.ValueType  # 0
+            """Never answered."""
+            LOCAL: MainKey.Revocation._Cause.ValueType  # 1
+            """An administrator of the organisation, by RevokeMainKey."""
+
+        class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
+            """Who caused it."""
+
+        CAUSE_UNSPECIFIED: MainKey.Revocation.Cause.ValueType  # 0
+        """Never answered."""
+        LOCAL: MainKey.Revocation.Cause.ValueType  # 1
+        """An administrator of the organisation, by RevokeMainKey."""
+
+        CAUSE_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        REVOKE_TIME_FIELD_NUMBER: _builtins.int
+        REACTIVATE_TIME_FIELD_NUMBER: _builtins.int
+        cause: Global___MainKey.Revocation.Cause.ValueType
+        """Who caused it."""
+        reason: _builtins.str
+        """What the administrator wrote, 0 to 200 characters."""
+        @_builtins.property
+        def revoke_time(self) -> _timestamp_pb2.Timestamp:
+            """When it was revoked."""
+
+        @_builtins.property
+        def reactivate_time(self) -> _timestamp_pb2.Timestamp:
+            """When it is activated again by itself. Absent unless the revocation is for a time."""
+
+        def __init__(
+            self,
+            *,
+            cause: Global___MainKey.Revocation.Cause.ValueType = ...,
+            reason: _builtins.str = ...,
+            revoke_time: _timestamp_pb2.Timestamp | None = ...,
+            reactivate_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["reactivate_time", b"reactivate_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "reactivate_time", b"reactivate_time", "reason", b"reason", "revoke_time", b"revoke_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
@@ -263,6 +373,12 @@ class MainKey(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     STATE_TIME_FIELD_NUMBER: _builtins.int
     PURGE_TIME_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
+    ROTATION_DUE_TIME_FIELD_NUMBER: _builtins.int
+    VERIFY_TIME_FIELD_NUMBER: _builtins.int
+    MISSING_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `organizations/{organization}/mainKeys/{main_key}`."""
     origin: Global___MainKey.Origin.ValueType
@@ -275,6 +391,8 @@ class MainKey(_message.Message):
     """
     kek_count: _builtins.int
     """Number of KEKs that are wrapped under it now."""
+    etag: _builtins.str
+    """A word for its present state. Give it back to change only what was seen."""
     @_builtins.property
     def next_moves(self) -> _containers.RepeatedScalarFieldContainer[Global___MainKey.Move.ValueType]:
         """The moves that an administrator can make from here."""
@@ -291,6 +409,28 @@ class MainKey(_message.Message):
     def purge_time(self) -> _timestamp_pb2.Timestamp:
         """When it is to be, or was, removed from the HSM. Present in RETIRED (save for the common key), DELETED and REMOVED."""
 
+    @_builtins.property
+    def revocation(self) -> Global___MainKey.Revocation:
+        """Present while it is REVOKED, and after that while it is DELETED or REMOVED."""
+
+    @_builtins.property
+    def activate_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was put in charge. Absent if it never was."""
+
+    @_builtins.property
+    def rotation_due_time(self) -> _timestamp_pb2.Timestamp:
+        """When its owner should replace it: 365 days after activate_time. Absent for the common key."""
+
+    @_builtins.property
+    def verify_time(self) -> _timestamp_pb2.Timestamp:
+        """When a copy of it was last verified (VerifyMainKeyCopy). Absent if never."""
+
+    @_builtins.property
+    def missing_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when its object has been missing in the HSM, though it should be there. Absent if all is well. The operator
+        must restore the token; no row is given up for it.
+        """
+
     def __init__(
         self,
         *,
@@ -303,10 +443,16 @@ class MainKey(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         state_time: _timestamp_pb2.Timestamp | None = ...,
         purge_time: _timestamp_pb2.Timestamp | None = ...,
+        revocation: Global___MainKey.Revocation | None = ...,
+        activate_time: _timestamp_pb2.Timestamp | None = ...,
+        rotation_due_time: _timestamp_pb2.Timestamp | None = ...,
+        verify_time: _timestamp_pb2.Timestamp | None = ...,
+        missing_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "purge_time", b"purge_time", "state_time", b"state_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "create_time", b"create_time", "missing_time", b"missing_time", "purge_time", b"purge_time", "revocation", b"revocation", "rotation_due_time", b"rotation_due_time", "state_time", b"state_time", "verify_time", b"verify_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "fingerprint", b"fingerprint", "kek_count", b"kek_count", "name", b"name", "next_moves", b"next_moves", "origin", b"origin", "purge_time", b"purge_time", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "create_time", b"create_time", "etag", b"etag", "fingerprint", b"fingerprint", "kek_count", b"kek_count", "missing_time", b"missing_time", "name", b"name", "next_moves", b"next_moves", "origin", b"origin", "purge_time", b"purge_time", "revocation", b"revocation", "rotation_due_time", b"rotation_due_time", "state", b"state", "state_time", b"state_time", "verify_time", b"verify_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -378,6 +524,10 @@ class Rotation(_message.Message):
         """KEKs are left under the replaced key."""
         DONE: Rotation._State.ValueType  # 2
         """No KEK is left under it: the replaced key is RETIRED."""
+        PAUSED: Rotation._State.ValueType  # 3
+        """As RUNNING, but PauseRotation holds it until ResumeRotation."""
+        CANCELLED: Rotation._State.ValueType  # 4
+        """The replaced key was put in charge again before the end: its KEKs are where they should be."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far it is."""
@@ -388,6 +538,10 @@ class Rotation(_message.Message):
     """KEKs are left under the replaced key."""
     DONE: Rotation.State.ValueType  # 2
     """No KEK is left under it: the replaced key is RETIRED."""
+    PAUSED: Rotation.State.ValueType  # 3
+    """As RUNNING, but PauseRotation holds it until ResumeRotation."""
+    CANCELLED: Rotation.State.ValueType  # 4
+    """The replaced key was put in charge again before the end: its KEKs are where they should be."""
 
     NAME_FIELD_NUMBER: _builtins.int
     FROM_MAIN_KEY_FIELD_NUMBER: _builtins.int
@@ -398,6 +552,11 @@ class Rotation(_message.Message):
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    PROGRESS_TIME_FIELD_NUMBER: _builtins.int
+    KEKS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ESTIMATED_END_TIME_FIELD_NUMBER: _builtins.int
+    FAILED_KEKS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `organizations/{organization}/rotations/{rotation}`."""
     from_main_key: _builtins.str
@@ -412,13 +571,29 @@ class Rotation(_message.Message):
     """Number of KEKs re-wrapped so far."""
     failed_count: _builtins.int
     """Number of KEKs whose last try failed. They are tried again, and hold the replaced key in ROTATING."""
+    keks_per_second: _builtins.float
+    """KEKs re-wrapped in a second, since it began or was last resumed. 0 before the first."""
+    etag: _builtins.str
+    """A word for whether it goes on, and where to. Give it back to change only what was seen."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When its last KEK was re-wrapped. Absent while RUNNING."""
+        """When it ended. Absent while RUNNING or PAUSED."""
+
+    @_builtins.property
+    def progress_time(self) -> _timestamp_pb2.Timestamp:
+        """When a KEK was last re-wrapped. Absent before the first."""
+
+    @_builtins.property
+    def estimated_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will end at this rate. Absent when that cannot be told."""
+
+    @_builtins.property
+    def failed_keks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Resource names of KEKs whose last try failed, at most 100 of them."""
 
     def __init__(
         self,
@@ -432,10 +607,15 @@ class Rotation(_message.Message):
         failed_count: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        progress_time: _timestamp_pb2.Timestamp | None = ...,
+        keks_per_second: _builtins.float = ...,
+        estimated_end_time: _timestamp_pb2.Timestamp | None = ...,
+        failed_keks: _abc.Iterable[_builtins.str] | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "progress_time", b"progress_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_count", b"done_count", "end_time", b"end_time", "failed_count", b"failed_count", "from_main_key", b"from_main_key", "name", b"name", "start_time", b"start_time", "state", b"state", "to_main_key", b"to_main_key", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_count", b"done_count", "end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "etag", b"etag", "failed_count", b"failed_count", "failed_keks", b"failed_keks", "from_main_key", b"from_main_key", "keks_per_second", b"keks_per_second", "name", b"name", "progress_time", b"progress_time", "start_time", b"start_time", "state", b"state", "to_main_key", b"to_main_key", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

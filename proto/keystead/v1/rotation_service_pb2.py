@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from keystead.v1 import resources_pb2 as keystead_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keystead/v1/rotation_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bkeystead/v1/resources.proto\"y\n\x14ListRotationsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\x12\x15keystead.dev/Rotation\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x15ListRotationsResponse\x12(\n\trotations\x18\x01 \x03(\x0b\x32\x15.keystead.v1.Rotation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x12GetRotationRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15keystead.dev/Rotation2\xb0\x01\n\x0fRotationService\x12V\n\rListRotations\x12!.keystead.v1.ListRotationsRequest\x1a\".keystead.v1.ListRotationsResponse\x12\x45\n\x0bGetRotation\x12\x1f.keystead.v1.GetRotationRequest\x1a\x15.keystead.v1.Rotationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keystead/v1/rotation_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bkeystead/v1/resources.proto\"y\n\x14ListRotationsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\x12\x15keystead.dev/Rotation\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x15ListRotationsResponse\x12(\n\trotations\x18\x01 \x03(\x0b\x32\x15.keystead.v1.Rotation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x12GetRotationRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15keystead.dev/Rotation\"D\n\x14WatchRotationRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15keystead.dev/Rotation\"r\n\x14PauseRotationRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15keystead.dev/Rotation\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x15ResumeRotationRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15keystead.dev/Rotation\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x32\x95\x03\n\x0fRotationService\x12V\n\rListRotations\x12!.keystead.v1.ListRotationsRequest\x1a\".keystead.v1.ListRotationsResponse\x12\x45\n\x0bGetRotation\x12\x1f.keystead.v1.GetRotationRequest\x1a\x15.keystead.v1.Rotation\x12K\n\rWatchRotation\x12!.keystead.v1.WatchRotationRequest\x1a\x15.keystead.v1.Rotation0\x01\x12I\n\rPauseRotation\x12!.keystead.v1.PauseRotationRequest\x1a\x15.keystead.v1.Rotation\x12K\n\x0eResumeRotation\x12\".keystead.v1.ResumeRotationRequest\x1a\x15.keystead.v1.Rotationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,12 +42,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTROTATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETROTATIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETROTATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025keystead.dev/Rotation'
+  _globals['_WATCHROTATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_WATCHROTATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025keystead.dev/Rotation'
+  _globals['_PAUSEROTATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PAUSEROTATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025keystead.dev/Rotation'
+  _globals['_PAUSEROTATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PAUSEROTATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_PAUSEROTATIONREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_PAUSEROTATIONREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_RESUMEROTATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RESUMEROTATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025keystead.dev/Rotation'
+  _globals['_RESUMEROTATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESUMEROTATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_RESUMEROTATIONREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_RESUMEROTATIONREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_LISTROTATIONSREQUEST']._serialized_start=140
   _globals['_LISTROTATIONSREQUEST']._serialized_end=261
   _globals['_LISTROTATIONSRESPONSE']._serialized_start=263
   _globals['_LISTROTATIONSRESPONSE']._serialized_end=353
   _globals['_GETROTATIONREQUEST']._serialized_start=355
   _globals['_GETROTATIONREQUEST']._serialized_end=421
-  _globals['_ROTATIONSERVICE']._serialized_start=424
-  _globals['_ROTATIONSERVICE']._serialized_end=600
+  _globals['_WATCHROTATIONREQUEST']._serialized_start=423
+  _globals['_WATCHROTATIONREQUEST']._serialized_end=491
+  _globals['_PAUSEROTATIONREQUEST']._serialized_start=493
+  _globals['_PAUSEROTATIONREQUEST']._serialized_end=607
+  _globals['_RESUMEROTATIONREQUEST']._serialized_start=609
+  _globals['_RESUMEROTATIONREQUEST']._serialized_end=724
+  _globals['_ROTATIONSERVICE']._serialized_start=727
+  _globals['_ROTATIONSERVICE']._serialized_end=1132
 # @@protoc_insertion_point(module_scope)

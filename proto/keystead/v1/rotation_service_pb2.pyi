@@ -98,3 +98,89 @@ class GetRotationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRotationRequest: _TypeAlias = GetRotationRequest  # noqa: Y015
+
+@_typing.final
+class WatchRotationRequest(_message.Message):
+    """Asks to be told of one rotation until it ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRotationRequest: _TypeAlias = WatchRotationRequest  # noqa: Y015
+
+@_typing.final
+class PauseRotationRequest(_message.Message):
+    """Pauses one rotation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the rotation as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRotationRequest: _TypeAlias = PauseRotationRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRotationRequest(_message.Message):
+    """Resumes one rotation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its resource name."""
+    request_id: _builtins.str
+    """A random UUID (version 4) of the caller's: a repeat within 24 hours is given the first answer, and changes nothing
+    again. Default: none.
+    """
+    etag: _builtins.str
+    """The etag of the rotation as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRotationRequest: _TypeAlias = ResumeRotationRequest  # noqa: Y015

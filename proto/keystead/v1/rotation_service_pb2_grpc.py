@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class RotationServiceStub:
-    """Shows the rotations of an organisation. Errors common to all methods: organization_service.proto.
+    """Shows and holds the rotations of an organisation. Errors common to all methods: organization_service.proto.
     """
 
     def __init__(self, channel):
@@ -46,10 +46,25 @@ class RotationServiceStub:
                 request_serializer=keystead_dot_v1_dot_rotation__service__pb2.GetRotationRequest.SerializeToString,
                 response_deserializer=keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
                 _registered_method=True)
+        self.WatchRotation = channel.unary_stream(
+                '/keystead.v1.RotationService/WatchRotation',
+                request_serializer=keystead_dot_v1_dot_rotation__service__pb2.WatchRotationRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
+                _registered_method=True)
+        self.PauseRotation = channel.unary_unary(
+                '/keystead.v1.RotationService/PauseRotation',
+                request_serializer=keystead_dot_v1_dot_rotation__service__pb2.PauseRotationRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
+                _registered_method=True)
+        self.ResumeRotation = channel.unary_unary(
+                '/keystead.v1.RotationService/ResumeRotation',
+                request_serializer=keystead_dot_v1_dot_rotation__service__pb2.ResumeRotationRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
+                _registered_method=True)
 
 
 class RotationServiceServicer:
-    """Shows the rotations of an organisation. Errors common to all methods: organization_service.proto.
+    """Shows and holds the rotations of an organisation. Errors common to all methods: organization_service.proto.
     """
 
     def ListRotations(self, request, context):
@@ -72,6 +87,38 @@ class RotationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchRotation(self, request, context):
+        """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
+
+        Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+        Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRotation(self, request, context):
+        """Holds a rotation. What is being re-wrapped at this moment is still finished; nothing is wrong while it is held, but
+        the replaced key stays in the HSM.
+
+        Callers: administrator of the organisation.
+        Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRotation(self, request, context):
+        """Lets a rotation go on.
+
+        Callers: administrator of the organisation.
+        Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RotationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -85,6 +132,21 @@ def add_RotationServiceServicer_to_server(servicer, server):
                     request_deserializer=keystead_dot_v1_dot_rotation__service__pb2.GetRotationRequest.FromString,
                     response_serializer=keystead_dot_v1_dot_resources__pb2.Rotation.SerializeToString,
             ),
+            'WatchRotation': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRotation,
+                    request_deserializer=keystead_dot_v1_dot_rotation__service__pb2.WatchRotationRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.Rotation.SerializeToString,
+            ),
+            'PauseRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRotation,
+                    request_deserializer=keystead_dot_v1_dot_rotation__service__pb2.PauseRotationRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.Rotation.SerializeToString,
+            ),
+            'ResumeRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRotation,
+                    request_deserializer=keystead_dot_v1_dot_rotation__service__pb2.ResumeRotationRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_resources__pb2.Rotation.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'keystead.v1.RotationService', rpc_method_handlers)
@@ -94,7 +156,7 @@ def add_RotationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RotationService:
-    """Shows the rotations of an organisation. Errors common to all methods: organization_service.proto.
+    """Shows and holds the rotations of an organisation. Errors common to all methods: organization_service.proto.
     """
 
     @staticmethod
@@ -140,6 +202,87 @@ class RotationService:
             target,
             '/keystead.v1.RotationService/GetRotation',
             keystead_dot_v1_dot_rotation__service__pb2.GetRotationRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/keystead.v1.RotationService/WatchRotation',
+            keystead_dot_v1_dot_rotation__service__pb2.WatchRotationRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.RotationService/PauseRotation',
+            keystead_dot_v1_dot_rotation__service__pb2.PauseRotationRequest.SerializeToString,
+            keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.RotationService/ResumeRotation',
+            keystead_dot_v1_dot_rotation__service__pb2.ResumeRotationRequest.SerializeToString,
             keystead_dot_v1_dot_resources__pb2.Rotation.FromString,
             options,
             channel_credentials,

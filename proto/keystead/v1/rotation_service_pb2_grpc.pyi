@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RotationServiceStub:
-    """Shows the rotations of an organisation. Errors common to all methods: organization_service.proto."""
+    """Shows and holds the rotations of an organisation. Errors common to all methods: organization_service.proto."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,10 +46,30 @@ class RotationServiceStub:
     Callers: administrator of the organisation.
     Errors: NOT_FOUND.
     """
+    WatchRotation: _grpc.UnaryStreamMultiCallable[_rotation_service_pb2.WatchRotationRequest, _resources_pb2.Rotation]
+    """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
+
+    Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+    Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
+    """
+    PauseRotation: _grpc.UnaryUnaryMultiCallable[_rotation_service_pb2.PauseRotationRequest, _resources_pb2.Rotation]
+    """Holds a rotation. What is being re-wrapped at this moment is still finished; nothing is wrong while it is held, but
+    the replaced key stays in the HSM.
+
+    Callers: administrator of the organisation.
+    Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+    """
+    ResumeRotation: _grpc.UnaryUnaryMultiCallable[_rotation_service_pb2.ResumeRotationRequest, _resources_pb2.Rotation]
+    """Lets a rotation go on.
+
+    Callers: administrator of the organisation.
+    Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+    """
 
 @_typing.type_check_only
 class RotationServiceAsyncStub(RotationServiceStub):
-    """Shows the rotations of an organisation. Errors common to all methods: organization_service.proto."""
+    """Shows and holds the rotations of an organisation. Errors common to all methods: organization_service.proto."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListRotations: _aio.UnaryUnaryMultiCallable[_rotation_service_pb2.ListRotationsRequest, _rotation_service_pb2.ListRotationsResponse]  # type: ignore[assignment]
@@ -64,9 +84,29 @@ class RotationServiceAsyncStub(RotationServiceStub):
     Callers: administrator of the organisation.
     Errors: NOT_FOUND.
     """
+    WatchRotation: _aio.UnaryStreamMultiCallable[_rotation_service_pb2.WatchRotationRequest, _resources_pb2.Rotation]  # type: ignore[assignment]
+    """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
+
+    Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+    Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
+    """
+    PauseRotation: _aio.UnaryUnaryMultiCallable[_rotation_service_pb2.PauseRotationRequest, _resources_pb2.Rotation]  # type: ignore[assignment]
+    """Holds a rotation. What is being re-wrapped at this moment is still finished; nothing is wrong while it is held, but
+    the replaced key stays in the HSM.
+
+    Callers: administrator of the organisation.
+    Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+    """
+    ResumeRotation: _aio.UnaryUnaryMultiCallable[_rotation_service_pb2.ResumeRotationRequest, _resources_pb2.Rotation]  # type: ignore[assignment]
+    """Lets a rotation go on.
+
+    Callers: administrator of the organisation.
+    Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+    """
 
 class RotationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows the rotations of an organisation. Errors common to all methods: organization_service.proto."""
+    """Shows and holds the rotations of an organisation. Errors common to all methods: organization_service.proto."""
 
     @_abc_1.abstractmethod
     def ListRotations(
@@ -90,6 +130,44 @@ class RotationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: administrator of the organisation.
         Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRotation(
+        self,
+        request: _rotation_service_pb2.WatchRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_resources_pb2.Rotation], _abc.AsyncIterator[_resources_pb2.Rotation]]:
+        """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
+
+        Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+        Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
+        """
+
+    @_abc_1.abstractmethod
+    def PauseRotation(
+        self,
+        request: _rotation_service_pb2.PauseRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Rotation, _abc.Awaitable[_resources_pb2.Rotation]]:
+        """Holds a rotation. What is being re-wrapped at this moment is still finished; nothing is wrong while it is held, but
+        the replaced key stays in the HSM.
+
+        Callers: administrator of the organisation.
+        Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRotation(
+        self,
+        request: _rotation_service_pb2.ResumeRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Rotation, _abc.Awaitable[_resources_pb2.Rotation]]:
+        """Lets a rotation go on.
+
+        Callers: administrator of the organisation.
+        Errors: NOT_FOUND, FAILED_PRECONDITION with reason ROTATION_FINISHED, ABORTED (etag).
         """
 
 def add_RotationServiceServicer_to_server(servicer: RotationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -47,6 +47,7 @@ def _organizations() -> None:
         sa.Column("main_key", OBJECT, nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("create_time", TIME, nullable=False),
+        sa.Column("byok_enabled", sa.Boolean, nullable=False),
         sa.CheckConstraint("epoch >= 1"),
         # SQLite knows no constraints added later; PostgreSQL none on tables to come.
         *([in_charge] if op.get_bind().dialect.name == "sqlite" else []),
@@ -66,11 +67,21 @@ def _main_keys() -> None:
         sa.Column("create_time", TIME, nullable=False),
         sa.Column("state_time", TIME, nullable=False),
         sa.Column("purge_time", TIME),
+        sa.Column("activate_time", TIME),
+        sa.Column("revoke_time", TIME),
+        sa.Column("revoke_reason", sa.String(200), nullable=False),
+        sa.Column("reactivate_time", TIME),
+        sa.Column("verify_time", TIME),
+        sa.Column("missing_time", TIME),
+        sa.Column("is_reminded", sa.Boolean, nullable=False),
         sa.CheckConstraint("length(fingerprint) = 32"),
         sa.CheckConstraint(_among("origin", ("COMMON", "UPLOADED"))),
         sa.CheckConstraint(_among("state", STATES)),
         sa.CheckConstraint("(state = 'DELETED') = (prior_state IS NOT NULL)"),
         sa.CheckConstraint("prior_state IS NULL OR " + _among("prior_state", ("PENDING", "REVOKED"))),
+        sa.CheckConstraint("state <> 'REVOKED' OR revoke_time IS NOT NULL"),
+        sa.CheckConstraint("state = 'REVOKED' OR reactivate_time IS NULL"),
+        sa.CheckConstraint("state NOT IN ('DELETED', 'REMOVED') OR purge_time IS NOT NULL"),
         sa.CheckConstraint("origin <> 'COMMON' OR " + _among("state", ("ACTIVE", "ROTATING", "RETIRED"))),
     )
     if op.get_bind().dialect.name != "sqlite":
@@ -86,6 +97,7 @@ def _main_keys() -> None:
         )
     op.create_index("one_fingerprint", "main_keys", ["organization", "fingerprint"], unique=True)
     op.create_index("by_state", "main_keys", ["state", "state_time"])
+    op.create_index("by_object", "main_keys", ["object_id"])
     for state in ("PENDING", "ACTIVE", "REVOKED"):
         _one_of_a_kind(f"one_{state.lower()}", f"state = '{state}'")
     _one_of_a_kind("one_active_or_revoked", _among("state", ORGANIZATION_STATES))
@@ -164,15 +176,18 @@ def _rotations() -> None:
         sa.Column("failed", sa.Integer, nullable=False),
         sa.Column("start_time", TIME, nullable=False),
         sa.Column("end_time", TIME),
-        sa.CheckConstraint(_among("state", ("RUNNING", "DONE"))),
-        sa.CheckConstraint("(state = 'DONE') = (end_time IS NOT NULL)"),
+        sa.Column("resume_time", TIME, nullable=False),
+        sa.Column("resume_done", sa.Integer, nullable=False),
+        sa.Column("progress_time", TIME),
+        sa.CheckConstraint(_among("state", ("RUNNING", "PAUSED", "DONE", "CANCELLED"))),
+        sa.CheckConstraint("(state IN ('DONE', 'CANCELLED')) = (end_time IS NOT NULL)"),
         sa.CheckConstraint("total >= 0 AND done >= 0 AND failed >= 0"),
         sa.ForeignKeyConstraint(["organization", "from_main_key"], ["main_keys.organization", "main_keys.id"]),
         sa.ForeignKeyConstraint(["organization", "to_main_key"], ["main_keys.organization", "main_keys.id"]),
     )
-    where = sa.text("state = 'RUNNING'")
+    where = sa.text("end_time IS NULL")
     columns = ["organization", "from_main_key"]
-    op.create_index("one_running", "rotations", columns, unique=True, sqlite_where=where, postgresql_where=where)
+    op.create_index("one_unfinished", "rotations", columns, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 def _records() -> None:
@@ -198,6 +213,24 @@ def _records() -> None:
         sa.Column("to_state", WORD),
         sa.CheckConstraint("sequence >= 1"),
     )
+    op.create_table(
+        "change_requests",
+        sa.Column("caller", sa.String(2048), primary_key=True),
+        sa.Column("request_id", sa.String(36), primary_key=True),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("answer", sa.LargeBinary, nullable=False),
+        sa.Column("create_time", TIME, nullable=False),
+        sa.CheckConstraint("length(digest) = 32"),
+    )
+    op.create_index("change_requests_by_time", "change_requests", ["create_time"])
+    op.create_table(
+        "content_key_uses",
+        sa.Column("organization", ID, sa.ForeignKey("organizations.id"), primary_key=True),
+        sa.Column("hour", TIME, primary_key=True),
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        sa.Column("last_use_time", TIME, nullable=False),
+    )
+    op.create_index("content_key_uses_by_time", "content_key_uses", ["hour"])
 
 
 # What no single row can say: a main key that KEKs need is not retired, and a KEK comes only under a key that has not

@@ -1,29 +1,19 @@
-"""What the use cases ask of the outside: storage, the token, time and fresh ids.
+"""What is kept in the database, one class a kind of row."""
 
-An implementation promises the errors named here and wraps all others. Every aware datetime is in UTC.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from server.domain.audit import AuditEvent
-from server.domain.errors import KeysteadError
+from server.domain.change_requests import AnsweredRequest
 from server.domain.ids import ObjectId, OrganizationId
-from server.domain.intents import Intent, ObjectRole, Purpose
-from server.domain.keks import Kek, WrappedKek
+from server.domain.intents import Intent, Purpose
+from server.domain.keks import Kek
 from server.domain.main_keys import MainKey, State
 from server.domain.organizations import Organization
 from server.domain.rotations import Rotation
+from server.domain.usage import HourOfUse, Usage
 from server.domain.wrapping_keys import Algorithm, WrappingKey
-
-Clock = Callable[[], datetime]
-"""Returns the present moment, aware UTC."""
-
-NewId = Callable[[], ObjectId]
-"""Returns an id that was never used before."""
 
 
 class Organizations(Protocol):
@@ -77,8 +67,29 @@ class MainKeys(Protocol):
     def in_state(self, state: State, limit: int) -> list[MainKey]:
         """Return up to `limit` main keys of all organisations in this state, longest there first."""
 
+    def leading(self, organizations: Sequence[OrganizationId]) -> dict[OrganizationId, MainKey]:
+        """Return the main key in charge of each of these organisations."""
+
+    def find_deleted_pending(self, organization: OrganizationId) -> MainKey | None:
+        """Return the organisation's main key that is DELETED and was PENDING before, or None."""
+
     def due(self, state: State, now: datetime, limit: int) -> list[MainKey]:
         """Return up to `limit` main keys of all organisations in this state whose purge time has come."""
+
+    def to_reactivate(self, now: datetime, limit: int) -> list[MainKey]:
+        """Return up to `limit` REVOKED main keys of all organisations whose timed revocation has run out."""
+
+    def to_remind(self, activated_before: datetime, limit: int) -> list[MainKey]:
+        """Return up to `limit` uploaded main keys that are ACTIVE since before then and not reminded of."""
+
+    def count_to_rotate(self, activated_before: datetime) -> int:
+        """Return how many uploaded main keys have been ACTIVE since before then."""
+
+    def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        """Return those of the object ids that are the common key's, or a main key's that the token is to hold."""
+
+    def with_object(self, after: tuple[OrganizationId, ObjectId] | None, limit: int) -> list[MainKey]:
+        """Return up to `limit` uploaded main keys that are to be in the token, by organisation and id, after that."""
 
     def common(self) -> tuple[ObjectId, bytes] | None:
         """Return the common key's object id and fingerprint (32 bytes), or None before it was made."""
@@ -106,6 +117,9 @@ class WrappingKeys(Protocol):
     def update(self, key: WrappingKey) -> None:
         """Keep the changed wrapping key, whose organisation this transaction has locked."""
 
+    def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        """Return those of the ids that are wrapping keys, of whatever organisation, which the token is to hold."""
+
     def expired(self, now: datetime, limit: int) -> list[WrappingKey]:
         """Return up to `limit` wrapping keys of all organisations that are USABLE in name, but past their time."""
 
@@ -130,6 +144,9 @@ class Keks(Protocol):
     ) -> Mapping[tuple[OrganizationId, ObjectId], int]:
         """Return the number of KEKs under each main key of these organisations; a key with none is left out."""
 
+    def failed(self, organization: OrganizationId, main_key: ObjectId, limit: int) -> list[ObjectId]:
+        """Return the ids of up to `limit` KEKs under a main key whose last re-wrap failed."""
+
     def reserve_encryptions(self, organization: OrganizationId, kek: ObjectId, count: int, limit: int) -> bool:
         """Take `count` of the KEK's encryptions if no more than `limit` are then taken; return whether it did."""
 
@@ -146,8 +163,8 @@ class Rotations(Protocol):
     def page(self, organization: OrganizationId, before: ObjectId | None, limit: int) -> list[Rotation]:
         """Return up to `limit` rotations, newest first (ties by id), those that come after the rotation `before`."""
 
-    def running(self, organization: OrganizationId) -> list[Rotation]:
-        """Return the organisation's rotations that are RUNNING."""
+    def unfinished(self, organization: OrganizationId) -> list[Rotation]:
+        """Return the organisation's rotations that are RUNNING or PAUSED."""
 
     def update(self, rotation: Rotation) -> None:
         """Keep the changed rotation, whose organisation this transaction has locked."""
@@ -166,6 +183,9 @@ class Intents(Protocol):
             ConcurrentChangeError: there is none (any more): somebody else has finished or undone it.
         """
 
+    def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        """Return those of the ids that have an intent."""
+
     def page(self, purpose: Purpose, before: datetime, limit: int) -> list[Intent]:
         """Return up to `limit` intents of this purpose that are older than `before`, oldest first."""
 
@@ -177,149 +197,31 @@ class Audit(Protocol):
         """Write one event; its number in its organisation is the next one."""
 
 
-class Transaction(Protocol):
-    """All that one transaction reads and writes.
+class AnsweredRequests(Protocol):
+    """The changes of the last 24 hours that had an id, and their answers."""
 
-    Every method of every part may also raise StorageUnavailableError (the database does not answer) and
-    ConcurrentChangeError (the database found two transactions in conflict); then nothing of the transaction holds.
-    """
+    def find(self, caller: str, request_id: str) -> AnsweredRequest | None:
+        """Return the request, or None."""
 
-    organizations: Organizations
-    main_keys: MainKeys
-    wrapping_keys: WrappingKeys
-    keks: Keks
-    rotations: Rotations
-    intents: Intents
-    audit: Audit
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrap:
-    """What became of one KEK of a batch."""
-
-    kek: Kek
-    """As it was claimed."""
-    wrapped: bytes | None
-    """40 bytes, proven in the token; None when it failed."""
-    retry_time: datetime | None
-    """When it is to be tried again; None when it did not fail."""
-
-
-class RewrapBatch(Protocol):
-    """KEKs that nobody else re-wraps meanwhile."""
-
-    @property
-    def keks(self) -> Sequence[Kek]:
-        """The KEKs, still under the replaced main key."""
-
-    def finish(self, rewraps: Sequence[Rewrap], to_main_key: ObjectId, now: datetime) -> int:
-        """Swap the rows by compare-and-set on main key and wrapped form, and count the progress, in one transaction.
-
-        The swap is refused as a whole unless the organisation's main key is still `to_main_key` and ACTIVE.
-
-        Returns:
-            How many KEKs were swapped. 0 as well when the whole was refused.
-        """
-
-
-class Storage(Protocol):
-    """The database."""
-
-    def read(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction that sees one state and changes nothing."""
-
-    def write(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction that commits when its block ends, and rolls back when an exception leaves it."""
-
-    def claim_keks(
-        self, organization: OrganizationId, main_key: ObjectId, now: datetime, limit: int
-    ) -> AbstractContextManager[RewrapBatch]:
-        """Claim up to `limit` KEKs under `main_key` whose retry time, if any, has come; the block ends the claim."""
-
-    def check(self) -> None:
-        """Return if the database answers and has the schema that this program needs.
+    def add(self, request: AnsweredRequest) -> None:
+        """Keep an answered request, in place of an older one of the same id.
 
         Raises:
-            StorageUnavailableError: it does not.
+            ConcurrentChangeError: the same request was answered at the same time.
         """
 
-
-class KekInUse(Protocol):
-    """A KEK in the token, for as long as its block lasts."""
-
-    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Return IV (12 bytes), ciphertext and tag (16 bytes)."""
-
-    def decrypt(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Return the plaintext.
-
-        Raises:
-            WrappedKeyRejectedError: `sealed` is not what this KEK encrypted with this associated data.
-        """
+    def forget(self, before: datetime, limit: int) -> int:
+        """Forget up to `limit` requests that are older than `before`; return how many."""
 
 
-class Custody(Protocol):
-    """The token, in ids and bytes. No key's value passes here in clear, save content keys.
+class Uses(Protocol):
+    """How much the content keys of all organisations are used."""
 
-    Every method may also raise TokenUnavailableError and TokenExhaustedError; those that name a main key,
-    MainKeyMissingError.
-    """
+    def add(self, hours: Sequence[HourOfUse]) -> None:
+        """Add to what is known of these hours."""
 
-    def create_wrapping_key(self, object_id: ObjectId, algorithm: Algorithm) -> bytes:
-        """Make an RSA pair in the token and return its public half, DER SubjectPublicKeyInfo."""
+    def of(self, organization: OrganizationId, now: datetime) -> Usage:
+        """Return the organisation's usage up to now."""
 
-    def check_wrapping_key(self, object_id: ObjectId, public_key: bytes) -> None:
-        """Return if this is the public half of the wrapping key in the token.
-
-        Args:
-            object_id: the wrapping key.
-            public_key: DER SubjectPublicKeyInfo.
-
-        Raises:
-            WrappingKeyDamagedError: it is not, or the token has no such key.
-        """
-
-    def examine_main_key(self, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
-        """Unwrap an upload for a moment and return its fingerprint (32 bytes); nothing remains in the token.
-
-        Raises:
-            EncryptedKeyRejectedError: it is not exactly 32 bytes under this wrapping key.
-        """
-
-    def unwrap_main_key(self, object_id: ObjectId, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
-        """Unwrap an upload as a main key of the token and return its fingerprint (32 bytes).
-
-        Raises:
-            EncryptedKeyRejectedError: it is not exactly 32 bytes under this wrapping key.
-        """
-
-    def generate_main_key(self, object_id: ObjectId) -> bytes:
-        """Make a main key in the token and return its fingerprint (32 bytes)."""
-
-    def find_main_key(self, object_id: ObjectId) -> bytes | None:
-        """Return the fingerprint (32 bytes) of a main key in the token, or None if it is not there."""
-
-    def destroy(self, role: ObjectRole, object_id: ObjectId) -> None:
-        """Destroy an object of the token; it is no error if it is gone."""
-
-    def create_kek(self, main_key: ObjectId, context: bytes) -> WrappedKek:
-        """Make a KEK in the token, wrapped under a main key and bound to `context`."""
-
-    def rewrap_keks(
-        self, from_main_key: ObjectId, to_main_key: ObjectId, keks: Sequence[tuple[WrappedKek, bytes]]
-    ) -> list[bytes | KeysteadError]:
-        """Re-wrap KEKs (each with its binding context) in the token, and prove each result there.
-
-        Returns:
-            For each, the new wrapped form (40 bytes), or what went wrong with this one.
-        """
-
-    def use_kek(self, main_key: ObjectId, kek: WrappedKek, context: bytes) -> AbstractContextManager[KekInUse]:
-        """Have a KEK in the token for a block.
-
-        Raises:
-            KekRejectedError: it does not unwrap under this main key, or is bound to another context.
-        """
-
-    def random(self, size: int) -> bytes:
-        """Return `size` random bytes of the token."""
+    def forget(self, before: datetime, limit: int) -> int:
+        """Forget up to `limit` hours that began before; return how many."""

@@ -1,0 +1,85 @@
+"""Something that we need does not answer, or is not what we stored."""
+
+from datetime import timedelta
+
+from server.domain.errors.kinds import DataLossError, ExhaustedError, UnavailableError
+
+
+class TokenUnavailableError(UnavailableError):
+    """The HSM does not answer, or answers that it cannot."""
+
+    reason = "TOKEN_UNAVAILABLE"
+    retry_after = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The HSM does not answer now. Try again; if it lasts, the operator should read the service's log."
+        )
+
+
+class TokenExhaustedError(ExhaustedError):
+    """The token has no room, or no free session in time."""
+
+    reason = "TOKEN_EXHAUSTED"
+    retry_after = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        super().__init__("The HSM is at its capacity now. Try again later.")
+
+
+class TooManyWatchersError(ExhaustedError):
+    """As many streams are open as may be."""
+
+    reason = "TOO_MANY_WATCHERS"
+    retry_after = timedelta(seconds=10)
+
+    def __init__(self) -> None:
+        super().__init__("Too many streams are open now. Ask again and again instead, or try later.")
+
+
+class StorageUnavailableError(UnavailableError):
+    """The database does not answer."""
+
+    reason = "STORAGE_UNAVAILABLE"
+    retry_after = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer now. Try again; if it lasts, the operator should read the log.")
+
+
+class MainKeyMissingError(UnavailableError):
+    """The row of a main key says it is in the token, and the token says it is not."""
+
+    reason = "MAIN_KEY_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The main key is missing in the HSM. The operator must restore the token; no data was changed."
+        )
+
+
+class WrappingKeyDamagedError(DataLossError):
+    """The stored public half of a wrapping key is not that of the pair in the token."""
+
+    reason = "WRAPPING_KEY_DAMAGED"
+
+    def __init__(self) -> None:
+        super().__init__("The wrapping key as stored is not the HSM's. Do not encrypt under it; tell the operator.")
+
+
+class KekRejectedError(DataLossError):
+    """A KEK does not unwrap under its main key, or is bound to another place; the use case says which KEK."""
+
+    reason = "KEK_DAMAGED"
+
+    def __init__(self) -> None:
+        super().__init__("A KEK as stored is not the key it should be. The operator must restore the database.")
+
+
+class KekDamagedError(DataLossError):
+    """A stored KEK does not unwrap, or is not the KEK that its row says."""
+
+    reason = "KEK_DAMAGED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} as stored is not the key it should be. The operator must restore the database.")

@@ -1,0 +1,81 @@
+"""A request that is wrong in itself, or comes from somebody who may not make it."""
+
+from collections.abc import Mapping
+
+from server.domain.errors.kinds import InvalidArgumentError, PermissionDeniedError, UnauthenticatedError
+
+
+class MalformedNameError(InvalidArgumentError):
+    """A name or an id has not the form it must have."""
+
+    reason = "MALFORMED_NAME"
+
+    def __init__(self, field: str, form: str) -> None:
+        super().__init__(f"The {field} is malformed. Its form: {form}.")
+
+
+class InvalidFieldError(InvalidArgumentError):
+    """A field is out of its limits."""
+
+    reason = "INVALID_FIELD"
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}.")
+        self._field = field
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Return the field's name."""
+        return {"field": self._field}
+
+
+class EncryptedKeyRejectedError(InvalidArgumentError):
+    """An upload is not 32 bytes under this wrapping key. It never says more: an oracle would answer attackers too."""
+
+    reason = "ENCRYPTED_KEY_REJECTED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The encrypted key was not accepted. It must be exactly 32 random bytes, encrypted under this wrapping key "
+            "with RSA-OAEP, SHA-256 and MGF1 with SHA-256. Run the wrapping key's OpenSSL commands again and upload "
+            "the result."
+        )
+
+
+class WrappedKeyRejectedError(InvalidArgumentError):
+    """A wrapped content key cannot be unwrapped: changed, cut, foreign or with another context; never says which."""
+
+    reason = "WRAPPED_KEY_REJECTED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The wrapped content key was not accepted: it was changed, it belongs to another organization, or the "
+            "context is not the one it was wrapped with."
+        )
+
+
+class RequestIdReusedError(InvalidArgumentError):
+    """The request_id was used by the same caller for another request."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__("This request_id was used for another request. Take a new UUID for each new request.")
+
+
+class NoIdentityError(UnauthenticatedError):
+    """The client certificate names nobody the policy knows how to name."""
+
+    reason = "NO_IDENTITY"
+
+    def __init__(self) -> None:
+        super().__init__("The client certificate must carry exactly one URI as subject alternative name.")
+
+
+class ForbiddenError(PermissionDeniedError):
+    """The caller may not do this to that organisation, or it does not exist: these look alike."""
+
+    reason = "FORBIDDEN"
+
+    def __init__(self) -> None:
+        super().__init__("The caller may not do this. Ask the operator for a grant in the policy file.")

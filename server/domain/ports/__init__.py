@@ -1,0 +1,39 @@
+"""What the use cases ask of the outside: storage, the token, time and fresh ids.
+
+An implementation promises the errors named here and wraps all others. Every aware datetime is in UTC.
+"""
+
+from server.domain.ports.custody import Custody, KekInUse
+from server.domain.ports.rows import (
+    AnsweredRequests,
+    Audit,
+    Intents,
+    Keks,
+    MainKeys,
+    Organizations,
+    Rotations,
+    Uses,
+    WrappingKeys,
+)
+from server.domain.ports.storage import Rewrap, RewrapBatch, Storage, Transaction
+from server.domain.ports.surroundings import Clock, NewId
+
+__all__ = [
+    "AnsweredRequests",
+    "Audit",
+    "Clock",
+    "Custody",
+    "Intents",
+    "KekInUse",
+    "Keks",
+    "MainKeys",
+    "NewId",
+    "Organizations",
+    "Rewrap",
+    "RewrapBatch",
+    "Rotations",
+    "Storage",
+    "Transaction",
+    "Uses",
+    "WrappingKeys",
+]

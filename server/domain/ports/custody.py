@@ -1,0 +1,95 @@
+"""The token."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from server.domain.errors import KeysteadError
+from server.domain.ids import ObjectId
+from server.domain.intents import ObjectRole
+from server.domain.keks import WrappedKek
+from server.domain.wrapping_keys import Algorithm
+
+
+class KekInUse(Protocol):
+    """A KEK in the token, for as long as its block lasts."""
+
+    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
+        """Return IV (12 bytes), ciphertext and tag (16 bytes)."""
+
+    def decrypt(self, sealed: bytes, associated_data: bytes) -> bytes:
+        """Return the plaintext.
+
+        Raises:
+            WrappedKeyRejectedError: `sealed` is not what this KEK encrypted with this associated data.
+        """
+
+
+class Custody(Protocol):
+    """The token, in ids and bytes. No key's value passes here in clear, save content keys.
+
+    Every method may also raise TokenUnavailableError and TokenExhaustedError; those that name a main key,
+    MainKeyMissingError.
+    """
+
+    def create_wrapping_key(self, object_id: ObjectId, algorithm: Algorithm) -> bytes:
+        """Make an RSA pair in the token and return its public half, DER SubjectPublicKeyInfo."""
+
+    def check_wrapping_key(self, object_id: ObjectId, public_key: bytes) -> None:
+        """Return if this is the public half of the wrapping key in the token.
+
+        Args:
+            object_id: the wrapping key.
+            public_key: DER SubjectPublicKeyInfo.
+
+        Raises:
+            WrappingKeyDamagedError: it is not, or the token has no such key.
+        """
+
+    def examine_main_key(self, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
+        """Unwrap an upload for a moment and return its fingerprint (32 bytes); nothing remains in the token.
+
+        Raises:
+            EncryptedKeyRejectedError: it is not exactly 32 bytes under this wrapping key.
+        """
+
+    def unwrap_main_key(self, object_id: ObjectId, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
+        """Unwrap an upload as a main key of the token and return its fingerprint (32 bytes).
+
+        Raises:
+            EncryptedKeyRejectedError: it is not exactly 32 bytes under this wrapping key.
+        """
+
+    def generate_main_key(self, object_id: ObjectId) -> bytes:
+        """Make a main key in the token and return its fingerprint (32 bytes)."""
+
+    def find_main_key(self, object_id: ObjectId) -> bytes | None:
+        """Return the fingerprint (32 bytes) of a main key in the token, or None if it is not there."""
+
+    def objects(self) -> list[tuple[ObjectRole | None, str]]:
+        """Return the key objects of the token: role (None for one that is not of our making) and id in hexadecimal."""
+
+    def destroy(self, role: ObjectRole, object_id: ObjectId) -> None:
+        """Destroy an object of the token; it is no error if it is gone."""
+
+    def create_kek(self, main_key: ObjectId, context: bytes) -> WrappedKek:
+        """Make a KEK in the token, wrapped under a main key and bound to `context`."""
+
+    def rewrap_keks(
+        self, from_main_key: ObjectId, to_main_key: ObjectId, keks: Sequence[tuple[WrappedKek, bytes]]
+    ) -> list[bytes | KeysteadError]:
+        """Re-wrap KEKs (each with its binding context) in the token, and prove each result there.
+
+        Returns:
+            For each, the new wrapped form (40 bytes), or what went wrong with this one.
+        """
+
+    def use_kek(self, main_key: ObjectId, kek: WrappedKek, context: bytes) -> AbstractContextManager[KekInUse]:
+        """Have a KEK in the token for a block.
+
+        Raises:
+            KekRejectedError: it does not unwrap under this main key, or is bound to another context.
+        """
+
+    def random(self, size: int) -> bytes:
+        """Return `size` random bytes of the token."""

@@ -1,0 +1,90 @@
+"""The database, and its transactions."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from server.domain.ids import ObjectId, OrganizationId
+from server.domain.keks import Kek
+from server.domain.ports.rows import (
+    AnsweredRequests,
+    Audit,
+    Intents,
+    Keks,
+    MainKeys,
+    Organizations,
+    Rotations,
+    Uses,
+    WrappingKeys,
+)
+
+
+class Transaction(Protocol):
+    """All that one transaction reads and writes.
+
+    Every method of every part may also raise StorageUnavailableError (the database does not answer) and
+    ConcurrentChangeError (the database found two transactions in conflict); then nothing of the transaction holds.
+    """
+
+    organizations: Organizations
+    main_keys: MainKeys
+    wrapping_keys: WrappingKeys
+    keks: Keks
+    rotations: Rotations
+    intents: Intents
+    audit: Audit
+    requests: AnsweredRequests
+    uses: Uses
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrap:
+    """What became of one KEK of a batch."""
+
+    kek: Kek
+    """As it was claimed."""
+    wrapped: bytes | None
+    """40 bytes, proven in the token; None when it failed."""
+    retry_time: datetime | None
+    """When it is to be tried again; None when it did not fail."""
+
+
+class RewrapBatch(Protocol):
+    """KEKs that nobody else re-wraps meanwhile."""
+
+    @property
+    def keks(self) -> Sequence[Kek]:
+        """The KEKs, still under the replaced main key."""
+
+    def finish(self, rewraps: Sequence[Rewrap], to_main_key: ObjectId, now: datetime) -> int:
+        """Swap the rows by compare-and-set on main key and wrapped form, and count the progress, in one transaction.
+
+        The swap is refused as a whole unless the organisation's main key is still `to_main_key` and ACTIVE.
+
+        Returns:
+            How many KEKs were swapped. 0 as well when the whole was refused.
+        """
+
+
+class Storage(Protocol):
+    """The database."""
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that sees one state and changes nothing."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that commits when its block ends, and rolls back when an exception leaves it."""
+
+    def claim_keks(
+        self, organization: OrganizationId, main_key: ObjectId, now: datetime, limit: int
+    ) -> AbstractContextManager[RewrapBatch]:
+        """Claim up to `limit` KEKs under `main_key` whose retry time, if any, has come; the block ends the claim."""
+
+    def check(self) -> None:
+        """Return if the database answers and has the schema that this program needs.
+
+        Raises:
+            StorageUnavailableError: it does not.
+        """

@@ -1,0 +1,84 @@
+"""What the steward does, in this order: first what revives an organisation, then what moves, then what removes."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from server.domain.main_keys import ROTATION_PERIOD
+from server.steward.clock_guard import ClockGuard
+from server.steward.loop import Chore
+from server.use_cases import Environment
+from server.use_cases.deadlines import EndTimedRevocations, RemindOfRotation, Removal
+from server.use_cases.objects import TokenObjects
+from server.use_cases.reconcile import Reconcile
+from server.use_cases.rotate import Rotate
+from server.use_cases.tidy import ExpireWrappingKeys, Forget, SettleIntents
+
+RECONCILE_INTERVAL = 3600.0
+"""Seconds between two comparisons of token and database; the first comes at the start."""
+COUNT_INTERVAL = 60.0
+"""Seconds between two counts of main keys that are due."""
+
+
+class Gauge(Protocol):
+    """A number that is shown."""
+
+    def set(self, value: float) -> None:
+        """Show this from now on."""
+
+
+class Gauges(Protocol):
+    """What the steward finds out, for operators to see."""
+
+    @property
+    def rotations_due(self) -> Gauge:
+        """Uploaded main keys in charge for longer than a year."""
+
+    @property
+    def main_keys_missing(self) -> Gauge:
+        """Main keys whose object is missing in the token."""
+
+    @property
+    def objects_unknown(self) -> Gauge:
+        """Keys in the token that no row knows."""
+
+
+def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[str, Chore]:
+    """Return every chore by its name."""
+    removal = Removal(env, objects)
+    guard = ClockGuard(env.clock, env.monotonic)
+
+    def reconcile() -> None:
+        found = Reconcile(env)()
+        gauges.main_keys_missing.set(len(found.missing))
+        gauges.objects_unknown.set(len(found.unknown))
+
+    def count() -> None:
+        with env.storage.read() as tx:
+            gauges.rotations_due.set(tx.main_keys.count_to_rotate(env.clock() - ROTATION_PERIOD))
+
+    return {
+        "end_timed_revocations": EndTimedRevocations(env),
+        "rotate": Rotate(env),
+        "remind_of_rotation": RemindOfRotation(env),
+        "remove_retired": guard.guarded(removal.remove_retired),
+        "purge_deleted": guard.guarded(removal.purge_deleted),
+        "expire_wrapping_keys": guard.guarded(ExpireWrappingKeys(env, objects)),
+        "settle_intents": SettleIntents(env, objects),
+        "forget": Forget(env),
+        "reconcile": _every(RECONCILE_INTERVAL, env.monotonic, reconcile),
+        "count_rotations_due": _every(COUNT_INTERVAL, env.monotonic, count),
+    }
+
+
+def _every(interval: float, monotonic: Callable[[], float], work: Callable[[], None]) -> Chore:
+    """Return a chore that does the work at once, and then every `interval` seconds."""
+    due = [monotonic()]
+
+    def chore() -> int:
+        if monotonic() < due[0]:
+            return 0
+        work()
+        due[0] = monotonic() + interval
+        return 0
+
+    return chore

@@ -1,0 +1,93 @@
+"""Compare the token with the database, and say what does not fit.
+
+Nothing is destroyed here: an object that no row knows may be another service's, or the only copy of a key whose row was
+lost. A main key whose object is missing keeps its row, and is shown as missing until the object is back.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+from server.domain.audit import AuditAction, AuditEvent
+from server.domain.ids import MainKeyName, ObjectId, OrganizationId
+from server.domain.intents import ObjectRole
+from server.domain.main_keys import MainKey, State
+from server.use_cases.authority import lock_authority
+from server.use_cases.environment import Environment
+from server.use_cases.rotate import STEWARD
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What does not fit.
+
+    Attributes:
+        unknown: role (None if the object is not of our making) and CKA_ID in hexadecimal of objects that no row knows.
+        missing: main keys whose object is not in the token, or is another key.
+        checked: how many main keys were looked for.
+    """
+
+    unknown: tuple[tuple[ObjectRole | None, str], ...]
+    missing: tuple[MainKeyName, ...]
+    checked: int
+
+
+class Reconcile:
+    """Compares token and database."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    def __call__(self) -> Reconciliation:
+        """Return what does not fit, having marked the main keys that are missing, and those that are back.
+
+        Raises:
+            TokenUnavailableError, StorageUnavailableError: try again later.
+        """
+        missing: list[MainKeyName] = []
+        checked = 0
+        last: tuple[OrganizationId, ObjectId] | None = None
+        while True:
+            with self._env.storage.read() as tx:
+                keys = tx.main_keys.with_object(last, _AT_ONCE)
+            for key in keys:
+                checked += 1
+                is_missing = self._env.custody.find_main_key(key.object_id) != key.fingerprint
+                self._mark(key, is_missing=is_missing)
+                if is_missing:
+                    missing.append(MainKeyName(key.organization, key.id))
+            if len(keys) < _AT_ONCE:
+                break
+            last = keys[-1].organization, keys[-1].id
+        unknown = self._unknown()
+        for role, object_id in unknown:
+            _log.warning("object_unknown", extra={"object_id": object_id, "role": role})
+        return Reconciliation(unknown, tuple(missing), checked)
+
+    def _unknown(self) -> tuple[tuple[ObjectRole | None, str], ...]:
+        # The token first: what is made meanwhile has its row or its intent before the token is asked for it.
+        objects = self._env.custody.objects()
+        ids = [ObjectId(object_id) for role, object_id in objects if role is not None]
+        known: set[str] = set()
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            with self._env.storage.read() as tx:
+                known |= tx.main_keys.are_known(part) | tx.wrapping_keys.are_known(part) | tx.intents.are_known(part)
+        return tuple((role, object_id) for role, object_id in objects if role is None or object_id not in known)
+
+    def _mark(self, key: MainKey, *, is_missing: bool) -> None:
+        if is_missing == (key.missing_time is not None):
+            return
+        with self._env.storage.write() as tx:
+            lock_authority(tx, key.organization)
+            current = tx.main_keys.find(key.organization, key.id)
+            if current != key or key.state is State.REMOVED:
+                return  # It has changed since it was looked for.
+            now = self._env.clock()
+            tx.main_keys.update(replace(key, missing_time=now if is_missing else None))
+            action = AuditAction.MAIN_KEY_MISSING if is_missing else AuditAction.MAIN_KEY_FOUND
+            tx.audit.append(AuditEvent(key.organization, now, STEWARD, action, key.id, key.state))
+            _log.error(action.value.lower(), extra={"main_key": str(MainKeyName(key.organization, key.id))})
