@@ -35,15 +35,15 @@ PATIENCE = 30.0
 """Seconds that a test waits for what must come about."""
 
 
-def eventually(condition, what: str, patience: float = PATIENCE):
-    """Return what `condition` returns as soon as that is true."""
+def eventually(condition, what: str, patience: float = PATIENCE, interval: float = 0.05):
+    """Return what `condition` returns as soon as that is true; it is asked each `interval` seconds."""
     deadline = time.monotonic() + patience
     while True:
         found = condition()
         if found:
             return found
         assert time.monotonic() < deadline, f"did not come about in {patience:.0f} s: {what}"
-        time.sleep(0.05)
+        time.sleep(interval)
 
 
 def free_port() -> int:
