@@ -1,0 +1,34 @@
+"""The rows of a service, read past it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class Rows:
+    """One database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def all(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(query), values)]
+
+    def one(self, query: str, **values: Any) -> tuple[Any, ...]:
+        (row,) = self.all(query, **values)
+        return row
+
+
+@contextmanager
+def rows_of(url: str) -> Iterator[Rows]:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(parsed)
+    try:
+        yield Rows(engine)
+    finally:
+        engine.dispose()
