@@ -36,13 +36,16 @@ class ServerSettings(_Section):
     address: str = "127.0.0.1:7443"
     """Host and port, or [IPv6]:port."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that answer callers, 1 to 64. Default: one for each CPU."""
 
 
 class TlsSettings(_Section):
     """PEM files of mutual TLS."""
 
     certificate: Path
+    """The server's certificate; the authorities between it and the root may follow it."""
     key: Path
+    """The private key of the certificate."""
     client_ca: Path
     """Client certificates must be issued by one of these."""
 
@@ -51,6 +54,7 @@ class PolicySettings(_Section):
     """Who may do what."""
 
     file: Path
+    """The grants; server/grpc_api/policy.py tells its form."""
 
 
 class DatabaseSettings(_Section):
@@ -66,11 +70,17 @@ class HsmSettings(_Section):
     module: Path
     """The vendor's PKCS#11 library."""
     token_label: str | None = None
+    """The token's label. Name the token by this or by its serial number."""
     token_serial: str | None = None
+    """The token's serial number: it tells two tokens of one label apart."""
     pin_file: Path
+    """A file with the user's PIN and nothing else, of mode 0600 or 0400."""
     profile: str = "standard"
+    """How this kind of token wants to be asked: standard, softhsm or value-len."""
     sessions: Annotated[int, Field(ge=2, le=1024)] = 8
+    """Sessions that each process opens, 2 to 1024: how many calls may be in the token at a time."""
     init_args: str | None = None
+    """What the library is given when it is initialised, for those that want such a string (NSS)."""
     softhsm2_conf: Path | None = None
     """SoftHSM's own configuration file; given to the library in SOFTHSM2_CONF."""
 
@@ -85,10 +95,15 @@ class LifeSettings(_Section):
     """How long things last."""
 
     wrapping_key_lifetime: PositiveTime = _LIMITS.wrapping_key_lifetime
+    """How long a wrapping key is good for an upload."""
     retired_lifetime: PositiveTime = _LIMITS.retired_lifetime
+    """How long a RETIRED main key stays in the token."""
     deleted_lifetime: PositiveTime = _LIMITS.deleted_lifetime
+    """How long a deletion can be undone; then the key's object in the token is destroyed."""
     intent_age: PositiveTime = _LIMITS.intent_age
+    """From this age on, an object that was about to be made is held to be left behind by a crash."""
     wrapping_key_algorithm: Algorithm = _LIMITS.default_algorithm
+    """What wrapping keys are made for if the request leaves it open."""
 
 
 class MetricsSettings(_Section):
