@@ -1,0 +1,43 @@
+"""What is installed is pinned, by hash, and the tests run on what the service runs on."""
+
+import re
+
+import pytest
+
+from tests.support.token import ROOT
+
+FOLDER = ROOT / "requirements"
+ENTRY = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?==(\S+?)(?: ; (.+))?", re.ASCII)
+HASH = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def _locked(name: str) -> dict[str, tuple[str, str | None]]:
+    """Return version and condition of every package in a lock file, having checked that each has its hashes."""
+    found = {}
+    for entry in (FOLDER / name).read_text().replace(" \\\n    ", " ").splitlines():
+        package, *hashes = entry.split(" --hash=")
+        match = ENTRY.fullmatch(package)
+        assert match, entry
+        assert hashes, f"{package} has no hash"
+        assert all(HASH.fullmatch(it) for it in hashes), entry
+        found[match[1]] = (match[2], match[3])
+    return found
+
+
+@pytest.mark.parametrize("name", ["runtime.txt", "test.txt"])
+def test_a_lock_file_names_packages_versions_and_hashes_and_nothing_else(name):
+    assert len(_locked(name)) > 20
+    assert "://" not in (FOLDER / name).read_text()
+
+
+def test_the_tests_run_on_what_the_service_runs_on():
+    runtime, test = _locked("runtime.txt"), _locked("test.txt")
+    assert {name: test.get(name) for name in runtime} == runtime
+
+
+@pytest.mark.parametrize("name", ["runtime", "test"])
+def test_what_is_asked_for_is_locked(name):
+    asked = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", (FOLDER / f"{name}.in").read_text(), re.MULTILINE)
+    locked = {it.lower() for it in _locked(f"{name}.txt")}
+    assert asked
+    assert {it.lower() for it in asked} <= locked
