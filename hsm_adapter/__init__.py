@@ -13,10 +13,12 @@ from hsm_adapter.errors import (
 )
 from hsm_adapter.keks import KekInUse, WrappedKek
 from hsm_adapter.probe import CapabilityReport, Check, probe
+from hsm_adapter.profiles import PROFILES
 from hsm_adapter.templates import Role
 from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
 
 __all__ = [
+    "PROFILES",
     "CapabilityReport",
     "Check",
     "HsmAuthenticationError",

@@ -21,7 +21,7 @@ from server.domain.ids import ObjectId, object_id
 from server.grpc_api.policy import Policy
 from server.grpc_api.server import Listen, serve
 from server.observability import metrics
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 from server.steward import loop
 from server.steward.chores import chores
 from server.storage import SqlStorage, migrate
@@ -54,8 +54,14 @@ def sleep_until(moment: float) -> None:
 
 
 def _hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
-    """Return what the adapter needs to know, having told SoftHSM where its configuration is."""
+    """Return what the adapter needs to know, having told SoftHSM where its configuration is.
+
+    Raises:
+        SettingsError: there is no such profile.
+    """
     hsm = settings.hsm
+    if hsm.profile not in hsm_adapter.PROFILES:
+        raise SettingsError(f"hsm.profile: it must be one of {', '.join(hsm_adapter.PROFILES)}.")
     if hsm.softhsm2_conf is not None:
         os.environ["SOFTHSM2_CONF"] = str(hsm.softhsm2_conf)
     return hsm_adapter.HsmSettings(
@@ -117,10 +123,11 @@ def prepare(settings: Settings) -> None:
     """Make ready what all processes need: the schema, a token that can do the job, the common key, a good policy.
 
     Raises:
-        PolicyError, UnfitTokenError, WrongTokenError: the operator must act.
+        ListenError, PolicyError, SettingsError, UnfitTokenError, WrongTokenError: the operator must act.
         HsmError, KeysteadError: token or database do not answer.
     """
     Policy(settings.policy.file)
+    _listen(settings).check()
     migrate(settings.database.url.get_secret_value())
     report = probe(settings)
     if not report.ok:
@@ -138,17 +145,20 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         HsmError, KeysteadError: token or database do not answer.
     """
     policy = Policy(settings.policy.file)
-    listen = Listen(
+    with opened(settings) as parts:
+        do = use_cases(parts.env)
+        with repeated("uses", USES_INTERVAL, do.uses.write):
+            serve(_listen(settings), do, policy, (parts.custody.check, parts.storage.check), stopping)
+
+
+def _listen(settings: Settings) -> Listen:
+    return Listen(
         address=settings.server.address,
         certificate=settings.tls.certificate,
         key=settings.tls.key,
         client_ca=settings.tls.client_ca,
         sessions=settings.hsm.sessions,
     )
-    with opened(settings) as parts:
-        do = use_cases(parts.env)
-        with repeated("uses", USES_INTERVAL, do.uses.write):
-            serve(listen, do, policy, (parts.custody.check, parts.storage.check), stopping)
 
 
 def run_steward(settings: Settings, stopping: threading.Event) -> None:

@@ -33,7 +33,7 @@ class _Section(BaseModel):
 class ServerSettings(_Section):
     """Where the service listens, and with how many processes."""
 
-    address: str = "127.0.0.1:7443"
+    address: Annotated[str, Field(pattern=r"^\S+:[0-9]{1,5}$")] = "127.0.0.1:7443"
     """Host and port, or [IPv6]:port."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that answer callers, 1 to 64. Default: one for each CPU."""

@@ -1,5 +1,6 @@
 """The gRPC server of one worker process: mutual TLS, and nothing without it."""
 
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,29 @@ class Listen:
     key: Path
     client_ca: Path
     sessions: int
+
+    def check(self) -> None:
+        """Return if the TLS files can be used together; of those that cannot, gRPC says only that it does not listen.
+
+        Raises:
+            ListenError: they cannot.
+        """
+        for file in (self.certificate, self.key, self.client_ca):
+            try:
+                file.read_bytes()
+            except OSError as error:
+                raise ListenError(f"{file}: {error.strerror}.") from error
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_verify_locations(self.client_ca)
+        except (OSError, ValueError) as error:
+            raise ListenError(f"{self.client_ca} holds no certificate (PEM).") from error
+        try:
+            context.load_cert_chain(self.certificate, self.key, password="")
+        except (OSError, ValueError) as error:
+            raise ListenError(
+                f"{self.key} is not the private key of {self.certificate}, without a passphrase (PEM)."
+            ) from error
 
 
 def serve(
