@@ -1,14 +1,30 @@
 """The keystead command."""
 
-from server import commands
-from server.cli import app
+import os
+import sys
+from io import TextIOWrapper
 
-commands.add_to(app)
+_SERVICE = {"serve", "worker"}
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    if not _SERVICE.intersection(sys.argv[1:2]):
+        # gRPC would write its own lines between ours; only the service has a log for them. It reads this when it is
+        # loaded, hence the imports below.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from server import commands  # noqa: PLC0415 - see above
+    from server.cli import app  # noqa: PLC0415 - likewise
+
+    if isinstance(sys.stdout, TextIOWrapper):
+        # No name of a file or an organization may end a command for want of an encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    commands.add_to(app)
+    try:
+        app()
+    except UnicodeEncodeError:
+        sys.stderr.write("keystead: Names, ids and contexts must be UTF-8.\n")
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

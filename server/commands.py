@@ -74,7 +74,10 @@ def probe(
     config: Config = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Try out the token: known answers, and attacks that must fail."""
+    """Try out what the token can do.
+
+    Known answers, and attacks that must fail. Exit status 0 only if the service can run on it.
+    """
     from server import processes
 
     processes.probe(config, as_json=as_json)

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from hsm_adapter import CapabilityReport, HsmAuthenticationError, HsmError
 from server import bootstrap
@@ -128,12 +126,14 @@ def reconcile(config: Path, *, as_json: bool) -> None:
 
 
 def _print(report: CapabilityReport) -> None:
-    out = Console(highlight=False, soft_wrap=True)
     token = report.token
     kind = "a software token: nothing is attested" if report.is_software else "as the profile says, hardware"
-    out.print(f"{escape(token.label)} · {escape(token.manufacturer)} {escape(token.model)} {token.firmware} · {kind}")
-    for check in report.checks:
-        mark = "[green]ok[/]  " if check.fault is None else "[red]FAIL[/]"
-        out.print(f"  {mark} {escape(check.name)}" + (f": {escape(check.fault)}" if check.fault else ""))
-    out.print(f"Trust mode {report.trust_mode}: who steals the PIN can still take KEKs out of the token.")
-    out.print("The service can run on it." if report.ok else "[red]The service cannot run on it.[/]")
+    lines = [f"{token.label} · {token.manufacturer} {token.model} {token.firmware} · {kind}"]
+    lines += [
+        f"  {'FAIL' if it.fault else 'ok  '} {it.name}" + f": {it.fault}" * bool(it.fault) for it in report.checks
+    ]
+    lines.append(f"Trust mode {report.trust_mode}: who steals the PIN can still take KEKs out of the token.")
+    lines.append("The service can run on it." if report.ok else "The service cannot run on it.")
+    for line in lines:
+        # The token's own words may not steer the terminal.
+        sys.stdout.write("".join(it if it.isprintable() else ascii(it)[1:-1] for it in line) + "\n")

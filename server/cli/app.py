@@ -6,8 +6,19 @@ from server.cli import content_keys, dev, health, keks, main_keys, organizations
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Bring-your-own-key management on an HSM. Exit status: 1 refused, 2 wrong usage, 75 try again later.",
+    help="""Bring-your-own-key management on an HSM.
+
+    \b
+    Exit status:
+       0  done
+       1  the service refused, or its answer could not be kept
+       2  wrong usage; nothing was asked of the service
+      75  no answer, or not now: try again later
+      78  (serve, hsm) the operator must act
+    """,
 )
 app.command()(health.health)
 app.add_typer(organizations.app, name="organizations")

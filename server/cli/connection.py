@@ -1,79 +1,71 @@
-"""The connection to the service, from the environment; and what its errors look like to a person."""
+"""The connection to the service, from the environment."""
 
-import json
+import ipaddress
 import os
-import sys
+import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import grpc
-import typer
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_status import rpc_status
+
+from server.cli import files
+from server.cli.failures import fail, refusal_of_call
 
 TIMEOUT = 60.0
 """Seconds for one call; making a wrapping key of 4096 bits takes a few."""
 
-_TRY_AGAIN = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    }
-)
-_EX_TEMPFAIL = 75
-
-
-def fail(message: str, status: int = 1) -> NoReturn:
-    """End with a message that says what to do."""
-    sys.stderr.write(f"keystead: {message}\n")
-    raise typer.Exit(status)
-
-
-def _setting(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        fail(f'{name} is not set. On a development set-up: eval "$(keystead dev env --as admin:ORGANIZATION)"', 2)
-    return value
-
-
-def _file(name: str) -> bytes:
-    path = Path(_setting(name))
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        fail(f"{name}: {path}: {error.strerror}.", 2)
+_VARIABLES = ("KEYSTEAD_ADDRESS", "KEYSTEAD_CA", "KEYSTEAD_CERT", "KEYSTEAD_KEY")
+_ADDRESS = re.compile(r"\S+:(\d{1,5})")
+_LAST_PORT = 65535
 
 
 @contextmanager
 def connected(*, as_json: bool = False) -> Iterator[grpc.Channel]:
     """Have a channel to the service for a block, in which errors of calls end the program with a message."""
-    credentials = grpc.ssl_channel_credentials(_file("KEYSTEAD_CA"), _file("KEYSTEAD_KEY"), _file("KEYSTEAD_CERT"))
-    address = _setting("KEYSTEAD_ADDRESS")
-    with grpc.secure_channel(address, credentials) as channel:
+    missing = [name for name in _VARIABLES if not os.environ.get(name)]
+    if missing:
+        fail(
+            f"{', '.join(missing)}: not set. They say where the service is and who you are. "
+            'On a development set-up: eval "$(keystead dev env --as admin:ORGANIZATION)"'
+        )
+    address = os.environ["KEYSTEAD_ADDRESS"]
+    port = _ADDRESS.fullmatch(address)
+    if port is None or int(port[1]) > _LAST_PORT:
+        fail(f"KEYSTEAD_ADDRESS is {address!r}; it must be HOST:PORT.")
+    with grpc.secure_channel(address, _credentials(), _options(address)) as channel:
         try:
             yield channel
         except grpc.RpcError as error:
-            _tell(error, address, as_json=as_json)
+            refusal_of_call(error, address).end(as_json=as_json)
 
 
-def _tell(error: grpc.RpcError, address: str, *, as_json: bool) -> NoReturn:
-    code = error.code()
-    status = rpc_status.from_call(error)
-    info = ErrorInfo()
-    for detail in status.details if status is not None else ():
-        detail.Unpack(info)
-    message = error.details() or code.name
-    if not info.reason and code is grpc.StatusCode.UNAVAILABLE:
-        message = (
-            f"No answer from {address}. Is the service running, and are the certificates those of its CA? {message}"
+def _credentials() -> grpc.ChannelCredentials:
+    """Return what the files hold; gRPC would say of a bad one only that it cannot connect."""
+    names = ("KEYSTEAD_CA", "KEYSTEAD_KEY", "KEYSTEAD_CERT")
+    authority, key, certificate = paths = [Path(os.environ[name]) for name in names]
+    read = [files.read(path, name) for path, name in zip(paths, names, strict=True)]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(authority)
+    except (OSError, ValueError):
+        fail(f"KEYSTEAD_CA: {authority} holds no certificate (PEM).")
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        fail(
+            f"KEYSTEAD_CERT and KEYSTEAD_KEY: {certificate} and {key} are not a certificate and its private key, "
+            "without a passphrase (PEM)."
         )
-    if as_json:
-        fault = {"code": code.name, "reason": info.reason, "message": message, "metadata": dict(info.metadata)}
-        sys.stderr.write(json.dumps({"error": fault}) + "\n")
-    else:
-        sys.stderr.write(f"keystead: {message}\n" + (f"  reason: {info.reason}\n" if info.reason else ""))
-    raise typer.Exit(_EX_TEMPFAIL if code in _TRY_AGAIN else 1) from error
+    return grpc.ssl_channel_credentials(*read)
+
+
+def _options(address: str) -> list[tuple[str, int]]:
+    """Return the channel's options: a service on this machine is not looked for behind a proxy."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    return [("grpc.enable_http_proxy", 0)] if is_here else []

@@ -3,22 +3,23 @@
 from pathlib import Path
 from typing import Annotated
 
-import grpc
 import typer
-from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from keystead.v1 import content_key_service_pb2 as messages
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceStub
 
 from server.cli import files
-from server.cli.connection import TIMEOUT, connected, fail
+from server.cli.connection import TIMEOUT, connected
+from server.cli.failures import fail, refusal_of_item
 from server.cli.names import Organization, child_name, organization_name
 from server.cli.output import AsJson, print_json, say
 
-app = typer.Typer(no_args_is_help=True, help="Keys that encrypt content, in clear only for the calling service.")
+app = typer.Typer(no_args_is_help=True, help="Content keys: in clear only for the calling service.")
 
-KekId = Annotated[str, typer.Argument(help="The KEK's id or name.", show_default=False)]
-Context = Annotated[list[str], typer.Option(help="KEY=VALUE, may be repeated; needed again to unwrap.")]
+KekId = Annotated[str, typer.Argument(metavar="KEK", help="The KEK's id or name.", show_default=False)]
+Context = Annotated[
+    list[str], typer.Option(metavar="KEY=VALUE", help="What it is for; needed again to unwrap. May be repeated.")
+]
 
 
 def _context(pairs: list[str]) -> dict[str, str]:
@@ -26,19 +27,14 @@ def _context(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key or key in context:
-            fail(f"--context {pair}: it must be KEY=VALUE, each KEY once.", 2)
+            fail(f"--context {pair}: it must be KEY=VALUE, each KEY once.")
         context[key] = value
     return context
 
 
-def _demand_good(status: Status) -> None:
-    if status.code != Code.OK:
-        fail(f"{status.message}\n  code: {grpc_name(status.code)}")
-
-
-def grpc_name(code: int) -> str:
-    """Return the name of a status code."""
-    return next(known.name for known in grpc.StatusCode if known.value[0] == code)
+def _demand_good(status: Status, *, as_json: bool) -> None:
+    if status.code:
+        refusal_of_item(status).end(as_json=as_json)
 
 
 @app.command()
@@ -57,11 +53,11 @@ def generate(
     request = messages.GenerateContentKeysRequest(
         kek=child_name(organization, "keks", kek), count=1, size_bytes=size, context=_context(context)
     )
-    files.demand_new(out, wrapped_out)
-    with connected(as_json=as_json) as channel:
+    outputs = (out, files.SECRET), (wrapped_out, files.PUBLIC)
+    with files.new_files(*outputs) as new, connected(as_json=as_json) as channel:
         (key,) = ContentKeyServiceStub(channel).GenerateContentKeys(request, timeout=TIMEOUT).content_keys
-    files.write_new(wrapped_out, key.wrapped, files.PUBLIC)
-    files.write_new(out, key.plaintext, files.SECRET)
+        new.write(wrapped_out, key.wrapped)
+        new.write(out, key.plaintext)
     if as_json:
         print_json({"content_key": str(out), "wrapped": str(wrapped_out)})
         return
@@ -73,7 +69,9 @@ def generate(
 def wrap(
     organization: Organization,
     kek: KekId,
-    content_key: Annotated[Path, typer.Argument(help="The content key, in clear.", show_default=False)],
+    content_key: Annotated[
+        Path, typer.Argument(metavar="CONTENT_KEY", help="The file of the content key, in clear.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="The wrapped content key.")] = Path("content_key.wrapped"),
     context: Context = [],
     as_json: AsJson = False,
@@ -81,11 +79,10 @@ def wrap(
     """Wrap a content key that you have."""
     item = messages.WrapContentKeysItem(plaintext=files.read(content_key), context=_context(context))
     request = messages.WrapContentKeysRequest(kek=child_name(organization, "keks", kek), items=[item])
-    files.demand_new(out)
-    with connected(as_json=as_json) as channel:
+    with files.new_files((out, files.PUBLIC)) as new, connected(as_json=as_json) as channel:
         (result,) = ContentKeyServiceStub(channel).WrapContentKeys(request, timeout=TIMEOUT).results
-    _demand_good(result.status)
-    files.write_new(out, result.wrapped, files.PUBLIC)
+        _demand_good(result.status, as_json=as_json)
+        new.write(out, result.wrapped)
     if as_json:
         print_json({"wrapped": str(out)})
     else:
@@ -95,7 +92,9 @@ def wrap(
 @app.command()
 def unwrap(
     organization: Organization,
-    wrapped: Annotated[Path, typer.Argument(help="The wrapped content key.", show_default=False)],
+    wrapped: Annotated[
+        Path, typer.Argument(metavar="WRAPPED", help="The file of the wrapped content key.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="The content key, in clear.")] = Path("content_key.bin"),
     context: Context = [],
     as_json: AsJson = False,
@@ -103,11 +102,10 @@ def unwrap(
     """Unwrap a content key."""
     item = messages.UnwrapContentKeysItem(wrapped=files.read(wrapped), context=_context(context))
     request = messages.UnwrapContentKeysRequest(parent=organization_name(organization), items=[item])
-    files.demand_new(out)
-    with connected(as_json=as_json) as channel:
+    with files.new_files((out, files.SECRET)) as new, connected(as_json=as_json) as channel:
         (result,) = ContentKeyServiceStub(channel).UnwrapContentKeys(request, timeout=TIMEOUT).results
-    _demand_good(result.status)
-    files.write_new(out, result.plaintext, files.SECRET)
+        _demand_good(result.status, as_json=as_json)
+        new.write(out, result.plaintext)
     if as_json:
         print_json({"content_key": str(out), "kek": result.kek})
     else:

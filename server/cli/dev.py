@@ -7,12 +7,12 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from server.cli.connection import fail
-from server.cli.dev_pki import DevelopmentCa
+from server.cli.dev_pki import DevelopmentCa, write_whole
+from server.cli.failures import fail
 from server.cli.output import say
 
 app = typer.Typer(no_args_is_help=True, help="A development set-up on this machine.")
@@ -60,15 +60,18 @@ def init(
     address: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1:7443",
     database: Annotated[str, typer.Option(help="Where to keep rows.")] = "sqlite:///keystead.db",
 ) -> None:
-    """Make what is missing: a CA, the server's certificate, a policy without grants, and the settings."""
-    DevelopmentCa(folder / "pki").ensure()
+    """Make what is missing of a development set-up.
+
+    A CA, the server's certificate, a policy without grants, and the settings.
+    """
     policy, settings = folder / "policy.toml", folder / "keystead.toml"
-    if not policy.exists():
-        policy.write_text(_POLICY)
-    if not settings.exists():
-        settings.write_text(
-            _SETTINGS.format(address=_toml(address), database=_toml(database), module=_toml(str(module)))
-        )
+    with _changing(folder):
+        DevelopmentCa(folder / "pki").ensure()
+        if not policy.exists():
+            write_whole(policy, _POLICY.encode(), 0o644)
+        if not settings.exists():
+            text = _SETTINGS.format(address=_toml(address), database=_toml(database), module=_toml(str(module)))
+            write_whole(settings, text.encode(), 0o644)
 
 
 @app.command()
@@ -76,21 +79,27 @@ def env(
     who: Annotated[str, typer.Option("--as", help="operator, admin:ORGANIZATION or service:ORGANIZATION.")],
     folder: Folder = _FOLDER,
 ) -> None:
-    """Print shell assignments that make any client this caller: eval "$(keystead dev env --as operator)"."""
+    """Print shell assignments that make any client this caller.
+
+    Use: eval "$(keystead dev env --as operator)"
+    """
     match = _WHO.fullmatch(who)
     if match is None:
-        fail("--as must be operator, admin:ORGANIZATION or service:ORGANIZATION.", 2)
+        fail(
+            f"--as {who}: it must be operator, admin:ORGANIZATION or service:ORGANIZATION; "
+            "an organization's id is 3 to 63 of a-z, 0-9 and hyphens, from a letter to a letter or digit."
+        )
     settings = folder / "keystead.toml"
     if not settings.exists():
-        fail(f"{settings} is missing. Run scripts/run first, or give --folder.", 2)
+        fail(f"{settings} is missing. Run scripts/run first, or give --folder.")
     _, kind, organization = match.groups()
     role = _ROLES[kind] if kind else "operator"
     identity = "/".join(part for part in (_TRUST_DOMAIN, role, organization) if part)
-    with _locked(folder):
+    with _changing(folder):
         name = "-".join(part for part in (role, organization) if part)
         certificate, key = DevelopmentCa(folder / "pki").issue_client(name, identity)
         _grant(folder / "policy.toml", identity, role, organization)
-    address = tomllib.loads(settings.read_text())["server"]["address"]
+        address = _read(settings)["server"]["address"]
     for variable, value in (
         ("KEYSTEAD_ADDRESS", address),
         ("KEYSTEAD_CA", (folder / "pki" / "ca.pem").resolve()),
@@ -102,21 +111,32 @@ def env(
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "dev.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _changing(folder: Path) -> Iterator[None]:
+    """Have the folder for oneself during a block, in which what is wrong with its files ends the program."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "dev.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        fail(f"{error.filename or folder}: {error.strerror}.")
+    except (ValueError, KeyError, TypeError) as error:
+        fail(f"The development set-up in {folder} is damaged: {error}. Mend it, or make another with --folder.")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _grant(policy: Path, identity: str, role: str, organization: str | None) -> None:
-    text = policy.read_text()
-    grants = tomllib.loads(text).get("grants", [])
-    if any(grant["identity"] == identity for grant in grants):
+    if any(grant["identity"] == identity for grant in _read(policy).get("grants", [])):
         return
     organizations = f"organizations = [{_toml(organization)}]\n" if organization else ""
-    new = policy.with_name(".policy.toml.new")
-    new.write_text(f"{text}\n[[grants]]\nidentity = {_toml(identity)}\nrole = {_toml(role)}\n{organizations}")
-    new.replace(policy)
+    new = f"\n[[grants]]\nidentity = {_toml(identity)}\nrole = {_toml(role)}\n{organizations}"
+    write_whole(policy, (policy.read_text() + new).encode(), 0o644)
 
 
 def _toml(text: str) -> str:

@@ -42,8 +42,8 @@ class DevelopmentCa:
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
                 .sign(key, hashes.SHA256())
             )
-            _write(self._key_file, _private_pem(key), 0o600)
-            _write(self.certificate_file, certificate.public_bytes(Encoding.PEM), 0o644)
+            write_whole(self._key_file, _private_pem(key), 0o600)
+            write_whole(self.certificate_file, certificate.public_bytes(Encoding.PEM), 0o644)
         self.issue("server", _server_names(), ExtendedKeyUsageOID.SERVER_AUTH)
 
     def issue_client(self, name: str, identity: str) -> tuple[Path, Path]:
@@ -69,8 +69,8 @@ class DevelopmentCa:
                 .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
                 .sign(signer, hashes.SHA256())
             )
-            _write(key_file, _private_pem(key), 0o600)
-            _write(certificate_file, certificate.public_bytes(Encoding.PEM), 0o644)
+            write_whole(key_file, _private_pem(key), 0o600)
+            write_whole(certificate_file, certificate.public_bytes(Encoding.PEM), 0o644)
         return certificate_file, key_file
 
 
@@ -116,7 +116,8 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Write a file, or put it in the place of another, so that nobody ever sees half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:  # noqa: PTH123 - a mode
         file.write(content)

@@ -1,42 +1,72 @@
-"""Files of the command line: written once, never over another, and secrets for their owner alone."""
+"""Files of the command line: what it reads is small; what it writes is new, whole, and if secret its owner's alone."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from server.cli.connection import fail
+from server.cli.failures import REFUSED, fail
 
 PUBLIC = 0o644
 SECRET = 0o600
 
+_LIMIT = 64 * 1024
+"""Bytes. Nothing that the command line reads comes near it."""
 
-def read(path: Path) -> bytes:
-    """Return what a file holds."""
+
+def read(path: Path, named_by: str = "") -> bytes:
+    """Return what a file holds; `named_by` says, in errors, who named it."""
+    place = f"{named_by}: {path}" if named_by else str(path)
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_LIMIT + 1)
     except OSError as error:
-        fail(f"{path}: {error.strerror}.", 2)
+        fail(f"{place}: {error.strerror}.")
+    if len(content) > _LIMIT:
+        fail(f"{place} is longer than {_LIMIT} bytes, and so not what is asked for.")
+    return content
 
 
-def write_new(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that does not exist yet; nothing half-written stays."""
+class NewFiles:
+    """Files that were made for what is to come."""
+
+    def __init__(self) -> None:
+        self.open: dict[Path, BinaryIO] = {}
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write the whole of one of the files, down to the disk."""
+        try:
+            with self.open[path] as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            fail(f"{path}: {error.strerror}. Nothing was kept; try again where there is room.", REFUSED)
+
+
+@contextmanager
+def new_files(*outputs: tuple[Path, int]) -> Iterator[NewFiles]:
+    """Make files of these modes before anything is asked of anybody, and keep them only if the block succeeds.
+
+    So nothing is overwritten, an answer is never lost for want of a place, and of two files both are there or none.
+    """
+    new = NewFiles()
+    with ExitStack() as undo:
+        for path, mode in outputs:
+            if path in new.open:
+                fail(f"{path} cannot be two things. Choose another name for one of them.")
+            new.open[path] = _create(path, mode)
+            undo.callback(path.unlink, missing_ok=True)
+            undo.callback(new.open[path].close)
+        yield new
+        undo.pop_all()
+
+
+def _create(path: Path, mode: int) -> BinaryIO:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
     except FileExistsError:
         fail(f"{path} exists, and is not overwritten. Move it away, or choose another name.")
     except OSError as error:
-        fail(f"{path}: {error.strerror}.", 2)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        path.unlink()
         fail(f"{path}: {error.strerror}.")
-
-
-def demand_new(*paths: Path) -> None:
-    """Return if none of the files exists, so that work is not done for nothing."""
-    for path in paths:
-        if path.exists():
-            fail(f"{path} exists, and is not overwritten. Move it away, or choose another name.")

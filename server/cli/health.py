@@ -9,7 +9,10 @@ from server.cli.output import AsJson, print_json, say
 
 
 def health(as_json: AsJson = False) -> None:
-    """Say whether the service serves; exit status 0 only if it does."""
+    """Say whether the service serves.
+
+    Exit status 0 only if it does.
+    """
     with connected(as_json=as_json) as channel:
         answer = HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT)
     status = HealthCheckResponse.ServingStatus.Name(answer.status)

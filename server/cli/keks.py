@@ -11,7 +11,7 @@ from server.cli.names import Organization, child_name, organization_name
 from server.cli.output import AsJson, show, show_page
 from server.cli.pages import all_of
 
-app = typer.Typer(no_args_is_help=True, help="Key-encryption keys, which encrypt content keys.")
+app = typer.Typer(no_args_is_help=True, help="Key-encryption keys: they encrypt content keys.")
 
 _COLUMNS = ("name", "main_key", "remaining_encryptions", "create_time", "rewrap_time")
 
@@ -28,7 +28,7 @@ def create(organization: Organization, as_json: AsJson = False) -> None:
 @app.command()
 def get(
     organization: Organization,
-    kek: Annotated[str, typer.Argument(help="The KEK's id or name.", show_default=False)],
+    kek: Annotated[str, typer.Argument(metavar="KEK", help="The KEK's id or name.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """Show one KEK."""

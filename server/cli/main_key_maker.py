@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-_SIZE = 32
+SIZE = 32
 """Bytes of a main key."""
 
 
@@ -37,7 +37,7 @@ def make(public_pem: bytes) -> MadeMainKey | None:
         return None
     if not isinstance(public_key, RSAPublicKey):
         return None
-    value = secrets.token_bytes(_SIZE)
+    value = secrets.token_bytes(SIZE)
     encrypted = public_key.encrypt(value, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None))
-    fingerprint = hashlib.sha256(keywrap.aes_key_wrap(value, bytes(_SIZE))).digest()
+    fingerprint = hashlib.sha256(keywrap.aes_key_wrap(value, bytes(SIZE))).digest()
     return MadeMainKey(value, encrypted, fingerprint)

@@ -1,5 +1,7 @@
 """keystead main-keys."""
 
+import re
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +11,20 @@ from keystead.v1 import main_key_service_pb2 as messages
 from keystead.v1.main_key_service_pb2_grpc import MainKeyServiceStub
 
 from server.cli import files, main_key_maker
-from server.cli.connection import TIMEOUT, connected, fail
+from server.cli.connection import TIMEOUT, connected
+from server.cli.failures import fail
 from server.cli.names import Organization, child_name, organization_name
 from server.cli.output import AsJson, plain, print_json, say, show, show_page
 from server.cli.pages import all_of
 
 app = typer.Typer(no_args_is_help=True, help="The keys that an organization brings.")
 
-MainKeyId = Annotated[str, typer.Argument(help="The main key's id or name.", show_default=False)]
+MainKeyId = Annotated[str, typer.Argument(metavar="MAIN_KEY", help="The main key's id or name.", show_default=False)]
 
-_COLUMNS = ("name", "origin", "state", "kek_count", "fingerprint", "create_time", "purge_time", "next_moves")
+_COLUMNS = ("name", "origin", "state", "kek_count", "next_moves", "create_time", "purge_time", "fingerprint")
+
+_ENCRYPTED_SIZES = (384, 512)
+"""Bytes: the moduli of WrappingKey.Algorithm."""
 
 
 class When(StrEnum):
@@ -39,60 +45,88 @@ def prepare(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Make a main key on this machine and encrypt it, without OpenSSL. Nothing is sent anywhere."""
-    files.demand_new(out, encrypted_out)
+    """Make a main key on this machine and encrypt it.
+
+    The same as with OpenSSL, without it. Nothing is sent anywhere.
+    """
     made = main_key_maker.make(files.read(public_key))
     if made is None:
-        fail(f"{public_key} is not the PEM of an RSA public key. Get one with: keystead wrapping-keys download", 2)
-    files.write_new(out, made.value, files.SECRET)
-    files.write_new(encrypted_out, made.encrypted, files.PUBLIC)
+        fail(f"{public_key} is not the PEM of an RSA public key. Get one with: keystead wrapping-keys download")
+    with files.new_files((out, files.SECRET), (encrypted_out, files.PUBLIC)) as new:
+        new.write(out, made.value)
+        new.write(encrypted_out, made.encrypted)
     if as_json:
         print_json({"main_key": str(out), "encrypted_key": str(encrypted_out), "fingerprint": made.fingerprint.hex()})
         return
     say(f"{out}: your main key. Keep it safe, and apart from Keystead: it is the only backup.")
-    say(f"{encrypted_out}: upload it with: keystead main-keys import ORGANIZATION {encrypted_out}")
+    say(f"{encrypted_out}: upload it with: keystead main-keys import ORGANIZATION {shlex.quote(str(encrypted_out))}")
     say(f"fingerprint: {made.fingerprint.hex()}")
 
 
 @app.command("import")
 def import_key(
     organization: Organization,
-    encrypted_key: Annotated[Path, typer.Argument(help="The encrypted main key.", show_default=False)],
+    encrypted_key: Annotated[
+        Path, typer.Argument(metavar="ENCRYPTED_KEY", help="The file of the encrypted main key.", show_default=False)
+    ],
     activate: Annotated[When, typer.Option(help="Use it now, or let it wait for `activate`.")] = When.LATER,
     wrapping_key: Annotated[
-        str, typer.Option(help="Id or name of the wrapping key; default: the organization's present one.")
-    ] = "",
-    expected_fingerprint: Annotated[str, typer.Option(help="Refuse a key of another fingerprint (hex).")] = "",
+        str | None,
+        typer.Option(
+            help="Id or name of the wrapping key it is encrypted under; default: the organization's present one."
+        ),
+    ] = None,
+    expected_fingerprint: Annotated[
+        str | None, typer.Option(help="Refuse a key of another fingerprint: 64 hexadecimal digits.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring a main key: the HSM decrypts it inside the token."""
-    encrypted = files.read(encrypted_key)
-    try:
-        fingerprint = bytes.fromhex(expected_fingerprint)
-    except ValueError:
-        fail("--expected-fingerprint must be 64 hexadecimal digits.", 2)
-    parent = organization_name(organization)
+    request = messages.ImportMainKeyRequest(
+        parent=organization_name(organization),
+        encrypted_key=_encrypted(encrypted_key),
+        activation=messages.NOW if activate is When.NOW else messages.LATER,
+    )
+    if expected_fingerprint is not None:
+        request.expected_fingerprint = _fingerprint(expected_fingerprint)
+    if wrapping_key is not None:
+        request.wrapping_key = child_name(organization, "wrappingKeys", wrapping_key)
     with connected(as_json=as_json) as channel:
         stub = MainKeyServiceStub(channel)
-        if wrapping_key:
-            wrapping_key = child_name(organization, "wrappingKeys", wrapping_key)
-        else:
-            wrapping_key = stub.GetWrappingKey(messages.GetWrappingKeyRequest(parent=parent), timeout=TIMEOUT).name
-        answer = stub.ImportMainKey(
-            messages.ImportMainKeyRequest(
-                parent=parent,
-                wrapping_key=wrapping_key,
-                encrypted_key=encrypted,
-                activation=messages.NOW if activate is When.NOW else messages.LATER,
-                expected_fingerprint=fingerprint,
-            ),
-            timeout=TIMEOUT,
-        )
+        if not request.wrapping_key:
+            present = stub.GetWrappingKey(messages.GetWrappingKeyRequest(parent=request.parent), timeout=TIMEOUT)
+            request.wrapping_key = present.name
+        answer = stub.ImportMainKey(request, timeout=TIMEOUT)
     if as_json:
         print_json(plain(answer))
         return
     show(answer.main_key, as_json=False)
     say(f"\nActive main key: {answer.active_main_key}")
+    if activate is When.LATER:
+        say(f"To put the new one in charge: keystead main-keys activate {organization} {_id(answer.main_key.name)}")
+    else:
+        say(f"The KEKs are being re-wrapped under it: keystead rotations list {organization}")
+
+
+def _id(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _encrypted(path: Path) -> bytes:
+    """Return the encrypted key in a file; what cannot be one stays here, above all a main key in clear."""
+    content = files.read(path)
+    if len(content) == main_key_maker.SIZE:
+        fail(f"{path} is {len(content)} bytes, as a main key in clear is. Encrypt it first; it was not sent.")
+    if len(content) not in _ENCRYPTED_SIZES:
+        told = " or ".join(map(str, _ENCRYPTED_SIZES))
+        fail(f"{path} is {len(content)} bytes, and an encrypted main key is {told}. It was not sent.")
+    return content
+
+
+def _fingerprint(digits: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+        fail("--expected-fingerprint must be 64 hexadecimal digits, as openssl sha256 prints them.")
+    return bytes.fromhex(digits)
 
 
 @app.command("list")
@@ -128,7 +162,10 @@ def get(organization: Organization, main_key: MainKeyId, as_json: AsJson = False
 
 @app.command()
 def activate(organization: Organization, main_key: MainKeyId, as_json: AsJson = False) -> None:
-    """Put a PENDING main key in charge; the one before it rotates out."""
+    """Put a PENDING main key in charge.
+
+    The one before it goes to ROTATING, and every KEK is re-wrapped.
+    """
     request = messages.ActivateMainKeyRequest(name=child_name(organization, "mainKeys", main_key))
     with connected(as_json=as_json) as channel:
         answer = MainKeyServiceStub(channel).ActivateMainKey(request, timeout=TIMEOUT)

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-Organization = Annotated[str, typer.Argument(help="The organization's id.", show_default=False)]
+from server.cli.failures import fail
+
+Organization = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The organization's id.", show_default=False)]
 
 
 def organization_name(organization: str) -> str:
@@ -14,4 +16,9 @@ def organization_name(organization: str) -> str:
 
 def child_name(organization: str, collection: str, child: str) -> str:
     """Return the resource name of what is in an organisation; `child` may be the whole name already."""
-    return child if "/" in child else f"{organization_name(organization)}/{collection}/{child}"
+    parent = f"{organization_name(organization)}/{collection}/"
+    if "/" not in child:
+        return parent + child
+    if not child.startswith(parent):
+        fail(f"{child} is not one of {parent.rstrip('/')}.")
+    return child

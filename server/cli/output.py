@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from server.cli.text import printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _HEXADECIMAL = frozenset({"fingerprint", "public_key_sha256"})
 """Hashes: printed as openssl prints them. All other bytes are base64."""
+_RESOURCE_NAMES = frozenset({"name", "main_key"})
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -52,6 +52,11 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def say(text: str) -> None:
+    """Print a line for people."""
+    sys.stdout.write(printable(text).rstrip() + "\n")
+
+
 def show(message: Message, *, as_json: bool) -> None:
     """Print one message."""
     values = plain(message)
@@ -60,33 +65,33 @@ def show(message: Message, *, as_json: bool) -> None:
         return
     width = max(map(len, values))
     for name, value in values.items():
-        sys.stdout.write(f"{name.ljust(width)}  {_cell(value)}\n")
+        say(f"{name.ljust(width)}  {_cell(value)}")
 
 
 def show_page(name: str, messages: Iterable[Message], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print several messages; of each, a table has only some columns."""
+    """Print several messages, of each only some fields: a table, in which names are short.
+
+    No line is broken: a terminal breaks it where it has to, and a pipe has no width.
+    """
     rows = [plain(message) for message in messages]
     if as_json:
         print_json({name: rows})
         return
     if not rows:
-        sys.stdout.write(f"No {name.replace('_', ' ')}.\n")
+        say(f"No {name.replace('_', ' ')}.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(column, ""))) for column in columns))
-    # A pipe has no width: a line must not break there.
-    Console(width=None if sys.stdout.isatty() else 500).print(table)
+    table = [["id" if column == "name" else column for column in columns]]
+    table += [[_cell(_short(column, row.get(column, ""))) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        say("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)))
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return printable(text).replace("\n", "\\n") or "-"
 
 
-def say(text: str) -> None:
-    """Print a line for people."""
-    sys.stdout.write(text + "\n")
+def _short(column: str, value: object) -> object:
+    """Return of a resource name its last part; every command takes it beside the organisation's id."""
+    return str(value).rpartition("/")[2] if column in _RESOURCE_NAMES else value

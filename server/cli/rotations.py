@@ -11,7 +11,7 @@ from server.cli.names import Organization, child_name, organization_name
 from server.cli.output import AsJson, show, show_page
 from server.cli.pages import all_of
 
-app = typer.Typer(no_args_is_help=True, help="Re-wrapping of KEKs after a main key was replaced.")
+app = typer.Typer(no_args_is_help=True, help="Re-wrapping of KEKs after a change of main key.")
 
 _COLUMNS = ("name", "state", "done_count", "failed_count", "total_count", "start_time", "end_time")
 
@@ -19,7 +19,7 @@ _COLUMNS = ("name", "state", "done_count", "failed_count", "total_count", "start
 @app.command()
 def get(
     organization: Organization,
-    rotation: Annotated[str, typer.Argument(help="The rotation's id or name.", show_default=False)],
+    rotation: Annotated[str, typer.Argument(metavar="ROTATION", help="The rotation's id or name.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """Show one rotation."""

@@ -1,5 +1,6 @@
 """keystead wrapping-keys."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,10 @@ from server.cli.connection import TIMEOUT, connected
 from server.cli.names import Organization, organization_name
 from server.cli.output import AsJson, plain, print_json, say
 
-app = typer.Typer(no_args_is_help=True, help="The HSM's public keys, under which main keys are encrypted.")
+app = typer.Typer(no_args_is_help=True, help="The HSM's public keys: main keys are encrypted under them.")
+
+
+_NAME_IN_COMMANDS = "public.pem"
 
 
 class Bits(StrEnum):
@@ -31,20 +35,25 @@ def download(
     bits: Annotated[Bits | None, typer.Option(help="Modulus; default: as the service has it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Get the public key to encrypt a main key under, and the OpenSSL commands to do it with."""
+    """Get the public key to encrypt a main key under.
+
+    And, on the terminal, the OpenSSL commands to do it with.
+    """
     algorithm = f"RSA_OAEP_{bits}_SHA256" if bits else "ALGORITHM_UNSPECIFIED"
     request = messages.GetWrappingKeyRequest(
         parent=organization_name(organization), algorithm=WrappingKey.Algorithm.Value(algorithm)
     )
-    files.demand_new(out)
-    with connected(as_json=as_json) as channel:
+    with files.new_files((out, files.PUBLIC)) as new, connected(as_json=as_json) as channel:
         key = MainKeyServiceStub(channel).GetWrappingKey(request, timeout=TIMEOUT)
-    files.write_new(out, key.public_key_pem.encode(), files.PUBLIC)
+        new.write(out, key.public_key_pem.encode())
     if as_json:
         print_json({**plain(key), "file": str(out)})
         return
     say(f"{out}: {key.name}")
     say(f"SHA-256 of the public key, to compare over a second channel: {key.public_key_sha256.hex()}")
-    say(f"Good for one upload until {key.expire_time.ToJsonString()}. Now, in the folder of public.pem:")
+    say(f"Good for one upload ({key.remaining_attempts} attempts) until {key.expire_time.ToJsonString()}.")
+    say("\nNow make a main key, encrypt it, and note its fingerprint; best in a folder of its own, since an older")
+    say("main_key.bin would be overwritten:")
     for command in key.openssl_commands:
-        say(f"  {command}")
+        say("  " + command.replace(_NAME_IN_COMMANDS, shlex.quote(str(out))))
+    say(f"Then upload it: keystead main-keys import {organization} main_key_encrypted.bin")

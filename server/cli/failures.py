@@ -1,0 +1,94 @@
+"""How the command line ends when something is wrong: what went wrong, what to do, and an exit status for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+import grpc
+import typer
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from server.cli.text import printable
+
+REFUSED = 1
+"""The service refused, or its answer could not be kept."""
+WRONG_USAGE = 2
+"""The command cannot be carried out as it was given; the service was asked for nothing."""
+TRY_AGAIN = 75
+"""The service does not answer, or not now."""
+
+_PASSING = frozenset({"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
+
+
+def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
+    """End with a message that says what to do."""
+    sys.stderr.write(f"keystead: {printable(message)}\n")
+    raise typer.Exit(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the service said instead of what it was asked for.
+
+    Attributes:
+        code: name of the gRPC code.
+        reason: of the service's own, or empty if it did not get to speak.
+        message: for people.
+        metadata: further facts for programs.
+        status: the exit status it leads to.
+    """
+
+    code: str
+    reason: str
+    message: str
+    metadata: Mapping[str, str]
+    status: int
+
+    def end(self, *, as_json: bool) -> NoReturn:
+        """Tell it on standard error, and end."""
+        if as_json:
+            fault = {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}
+            sys.stderr.write(json.dumps({"error": fault}) + "\n")
+            raise typer.Exit(self.status)
+        fail(self.message + (f"\n  reason: {self.reason}" if self.reason else ""), self.status)
+
+
+def refusal_of_item(status: Status) -> Refusal:
+    """Return why one item of a call was refused."""
+    code = next(known.name for known in grpc.StatusCode if known.value[0] == status.code)
+    return _refusal(code, status.message, status.details)
+
+
+def refusal_of_call(error: grpc.RpcError, address: str) -> Refusal:
+    """Return why a call to the service at `address` was refused, or failed."""
+    code, told = error.code().name, error.details() or ""
+    status = rpc_status.from_call(error)
+    if status is not None:
+        return _refusal(code, told, status.details)
+    if "CERTIFICATE_VERIFY_FAILED" in told or "Hostname Verification" in told:
+        told = (
+            f"What answers at {address} is not a service that KEYSTEAD_CA vouches for. "
+            "Check KEYSTEAD_ADDRESS and KEYSTEAD_CA; nothing was sent."
+        )
+        return Refusal(code, "", told, {}, REFUSED)
+    if code == "UNAVAILABLE":
+        told = (
+            f"No answer from {address}. Is the service running there? Does it know the authority of KEYSTEAD_CERT?"
+            f"\n  detail: {told}"
+        )
+    elif code == "DEADLINE_EXCEEDED":
+        told = f"No answer from {address} in time. What was asked for may be done all the same: look, then try again."
+    return _refusal(code, told, ())
+
+
+def _refusal(code: str, message: str, details: Iterable[Any]) -> Refusal:
+    info = ErrorInfo()
+    for detail in details:
+        detail.Unpack(info)
+    status = TRY_AGAIN if code in _PASSING else REFUSED
+    return Refusal(code, info.reason, message or code, dict(info.metadata), status)
