@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import postgres
+from tests.support.service import Organization, Service, running
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,15 @@ def database_url(request, tmp_path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/keystead.db"
     return str(request.getfixturevalue("postgres_server").new_database())
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory) -> Iterator[Service]:
+    """One service for all tests that do it no harm; each has organisations of its own."""
+    with running(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@pytest.fixture
+def org(service) -> Organization:
+    return service.new_organization()
