@@ -57,14 +57,14 @@ def pasted(of: Path, folder: Path, service) -> str:
 
 @pytest.fixture(scope="module")
 def printed(service, tmp_path_factory):
-    """What each page's commands print. A README comes first: what it makes is there for the others."""
+    """What each page's commands print."""
     return {name(it): pasted(it, tmp_path_factory.mktemp("page"), service) for it in WITH_COMMANDS}
 
 
 def test_there_are_no_blocks_that_nobody_checks():
     kinds = {block.language for it in PAGES for block in blocks(it)}
     assert kinds == {"sh", "toml", "python"}
-    assert {name(it) for it in WITH_COMMANDS} == {"README.md", "docs/api.md", "docs/hsm.md"}
+    assert {name(it) for it in WITH_COMMANDS} >= {"README.md", "docs/api.md", "docs/hsm.md"}
 
 
 def test_the_readme_leads_from_nothing_to_a_content_key_under_ones_own_main_key(service, printed):
