@@ -67,7 +67,9 @@ def _settings(folder: Path, module: Path) -> Settings:
         database=DatabaseSettings(url=f"sqlite:///{folder}/keystead.db"),
         hsm=HsmSettings(module=module, token_label="keystead", pin_file=folder / "pin", profile="softhsm"),
         life=LifeSettings(
-            retired_lifetime=timedelta(microseconds=1), wrapping_key_algorithm=Algorithm.RSA_OAEP_3072_SHA256
+            retired_lifetime=timedelta(microseconds=1),
+            deleted_lifetime=timedelta(microseconds=1),
+            wrapping_key_algorithm=Algorithm.RSA_OAEP_3072_SHA256,
         ),
     )
 

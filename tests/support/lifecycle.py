@@ -21,9 +21,10 @@ from server.domain.ids import KekName, MainKeyName, OrganizationId, WrappingKeyN
 from server.domain.keks import Kek
 from server.domain.main_keys import State
 from server.domain.roles import Caller, Grant, Role
-from server.use_cases import MainKeyView, PageRequest, Upload, use_cases
+from server.use_cases import Import, MainKeyView, PageRequest, Upload, use_cases
 from server.use_cases.common_key import EnsureCommonKey
-from server.use_cases.rotate import RemoveRetired, Rotate
+from server.use_cases.deadlines import Removal
+from server.use_cases.rotate import Rotate
 from server.use_cases.tidy import SettleIntents
 from tests.support.crypto import OAEP_SHA256, WRONG_PADDINGS, encrypt, fingerprint
 
@@ -50,7 +51,7 @@ class Lifecycle:
     content_keys: dict[bytes, bytes] = field(default_factory=dict)
     """The content keys in clear, by their wrapped form."""
     in_charge: str = ""
-    """The id of the last main key that was brought."""
+    """The id of the object of the last main key that was brought."""
 
     def __post_init__(self) -> None:
         self._do = use_cases(self.parts.env)
@@ -68,13 +69,15 @@ class Lifecycle:
         self._learn_keks(self.main_keys[0])
         self._refuse_repeated(self.main_keys[0])
         second = self._bring(secrets.token_bytes(32), activate_now=False)
-        self._do.activate_main_key(ADMIN, MainKeyName(ACME, second.key.id))
+        self._do.main_key_moves.activate(ADMIN, MainKeyName(ACME, second.key.id))
         self._rotate()
         self._use(self._new_kek())
         self._learn_keks(self.main_keys[1])
         self._refuse_unwraps()
-        assert RemoveRetired(self.parts.env, self.parts.objects)() == 1
+        removal = Removal(self.parts.env, self.parts.objects)
+        assert removal.remove_retired() == 1
         assert SettleIntents(self.parts.env, self.parts.objects)() == 0
+        self._lose_and_recover(removal, MainKeyName(ACME, second.key.id), self.main_keys[1])
         self.parts.custody.check()
         states = {view.key.id: view.key.state for view in self._main_keys()}
         assert states == {"common": State.RETIRED, first.key.id: State.REMOVED, second.key.id: State.ACTIVE}
@@ -82,6 +85,18 @@ class Lifecycle:
 
     def _main_keys(self) -> list[MainKeyView]:
         return list(self._do.list_main_keys(ADMIN, ACME, _ALL, show_removed=True).items)
+
+    def _lose_and_recover(self, removal: Removal, name: MainKeyName, value: bytes) -> None:
+        """Verify the backup, revoke and delete the key, let it be removed from the token, and bring it back."""
+        copy = self._encrypted(value)
+        assert self._do.verify_main_key_copy(ADMIN, name, copy).matching == name
+        self._do.main_key_moves.revoke(ADMIN, name)
+        self._do.main_key_moves.delete(ADMIN, name)
+        assert removal.purge_deleted() == 1
+        recovered = self._upload(value)
+        assert (recovered.key.id, recovered.key.state) == (name.id, State.ACTIVE)
+        self.in_charge = recovered.key.object_id
+        self._use()
 
     # KEKs and content keys.
 
@@ -129,14 +144,17 @@ class Lifecycle:
         imported = self._upload(value, activate_now=activate_now)
         assert imported.key.fingerprint == fingerprint(value)
         self.main_keys.append(value)
-        self.in_charge = imported.key.id
+        self.in_charge = imported.key.object_id
         return imported
 
     def _upload(self, value: bytes, scheme=OAEP_SHA256, *, activate_now: bool = True) -> MainKeyView:
+        upload = self._encrypted(value, scheme)
+        return self._do.import_main_key(ADMIN, Import(upload, activate_now)).main_key
+
+    def _encrypted(self, value: bytes, scheme=OAEP_SHA256) -> Upload:
         wrapping_key = self._do.get_wrapping_key(ADMIN, ACME, None)
         name = WrappingKeyName(ACME, wrapping_key.id)
-        upload = Upload(ACME, name, encrypt(wrapping_key.public_key, value, scheme), activate_now, None)
-        return self._do.import_main_key(ADMIN, upload).main_key
+        return Upload(ACME, name, encrypt(wrapping_key.public_key, value, scheme))
 
     def _refuse_uploads(self) -> None:
         """Use up one wrapping key with uploads that are wrong in different ways."""
@@ -152,11 +170,9 @@ class Lifecycle:
             with pytest.raises(EncryptedKeyRejectedError):
                 self._upload(self.refused[-1], scheme)
         assert self._do.get_wrapping_key(ADMIN, ACME, None).id != spent.id
-        gone = Upload(
-            ACME, WrappingKeyName(ACME, spent.id), os.urandom(384), activate_now=True, expected_fingerprint=None
-        )
+        gone = Upload(ACME, WrappingKeyName(ACME, spent.id), os.urandom(384))
         with pytest.raises(WrappingKeyNotUsableError):
-            self._do.import_main_key(ADMIN, gone)
+            self._do.import_main_key(ADMIN, Import(gone, activate_now=True))
         with pytest.raises(WeakKeyError):
             self._upload(bytes(32))
 
