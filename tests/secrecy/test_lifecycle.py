@@ -1,9 +1,10 @@
 """No value of a wrapping key, main key or KEK crosses the PKCS#11 API in clear, in either direction.
 
 Proven on a recording of every call of a whole life: from the common key over a first and a second key of the customer's
-own, with KEKs, content keys, rotations and refused input, to the removal of the first and the loss and recovery of the second. The values are looked for, and,
-since those that are made in the token are known to nobody, every call is held against lists of what is allowed. What
-the token is probed with at start-up is not part of it: a probe tries attacks on purpose, on public values.
+own, with KEKs, content keys, rotations and refused input, to the removal of the first and the loss and recovery of the
+second. The values are looked for, and, since those that are made in the token are known to nobody, every call is held
+against lists of what is allowed. What the token is probed with at start-up is not part of it: a probe tries attacks on
+purpose, on public values.
 """
 
 from collections import Counter

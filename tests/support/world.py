@@ -163,6 +163,12 @@ def _settings(folder: Path) -> HsmSettings:
     return HsmSettings(token / "libsofthsm2.so", "keystead", None, token / "pin", profile="softhsm")
 
 
+def prepare(folder: Path) -> None:
+    """Make a token and a database in a folder, as they are before the first start."""
+    _settings(folder)
+    migrate(f"sqlite:///{folder}/keystead.db")
+
+
 @contextmanager
 def opened(
     folder: Path,
