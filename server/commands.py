@@ -87,7 +87,10 @@ def reconcile(
     config: Config = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare the token with the database: main keys that are missing, objects that no row knows. Destroys nothing."""
+    """Compare the token with the database; destroy nothing.
+
+    Main keys whose object is missing are told, and keys of the token that no row knows.
+    """
     from server import processes
 
     processes.reconcile(config, as_json=as_json)

@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 EX_TEMPFAIL = 75
 """A process ends with it when token or database do not answer: it is started again."""
 EX_CONFIG = 78
-"""A process ends with it when the operator must act: everything ends."""
+"""A process ends with it when the operator must act. At the start everything ends then; later the others serve on."""
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 _STEADY = 30.0
-"""Seconds after which a process counts as well, and its next restart is quick again."""
+"""Seconds after which a process counts as well, its next restart is quick again, and the start is over."""
 _TICK = 0.1
 _GRACE = 15.0
 """Seconds from asking the processes to end to killing them."""
@@ -116,22 +116,27 @@ def supervise(settings: Settings, config: Path, stopping: threading.Event) -> in
     ]
     children.append(_Child("steward", [*command, "steward", "--config", str(config)]))
     status = 0
+    begun = time.monotonic()
     try:
         while not stopping.is_set() and not status:
+            is_start = time.monotonic() - begun < _STEADY
             for child in children:
-                status = status or _tend(child)
+                status = status or _tend(child, is_start=is_start)
             stopping.wait(_TICK)
     finally:
         _end(children)
     return status
 
 
-def _tend(child: _Child) -> int:
-    """Start the child if it is not running; return EX_CONFIG if starting it again makes no sense."""
+def _tend(child: _Child, *, is_start: bool) -> int:
+    """Start the child if it is not running; return EX_CONFIG if starting it again makes no sense.
+
+    Once the service has run, a file that was broken meanwhile must not end the processes that have read it whole.
+    """
     ended = child.ended()
     if ended is not None:
         _log.warning("ended", extra={"child": child.name, "status": ended})
-        if ended == EX_CONFIG:
+        if ended == EX_CONFIG and is_start:
             return EX_CONFIG
     if child.process is None and time.monotonic() >= child.not_before:
         child.start()

@@ -35,6 +35,21 @@ def test_a_refused_pin_is_tried_once_and_again_only_when_the_file_changes(settin
     pool.close()
 
 
+def test_a_pin_that_one_process_saw_refused_is_not_tried_by_another(settings, shim):
+    pin = settings.pin_file.read_bytes()
+    settings.pin_file.write_bytes(b"wrong")
+    command = [sys.executable, "-c", OPENED, settings.module_path, settings.pin_file]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(3):
+        refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert "HsmAuthenticationError" in refused.stderr
+        assert "wrong" not in refused.stderr
+    assert shim.count("C_Login") == 1
+    settings.pin_file.write_bytes(pin)
+    subprocess.run(command, env=environment, check=True)
+    assert shim.count("C_Login") == 2
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
 def test_a_pin_file_that_others_can_read_is_refused(settings, shim, mode):
     settings.pin_file.chmod(mode)
@@ -108,6 +123,15 @@ def test_a_file_that_is_no_module_is_told(settings, tmp_path, shim):
     with pytest.raises(HsmUnavailableError), HsmToken.open(replace(settings, module_path=tmp_path / "missing.so")):
         pass
 
+
+OPENED = """
+import sys
+from pathlib import Path
+from hsm_adapter import HsmSettings, HsmToken
+
+with HsmToken.open(HsmSettings(Path(sys.argv[1]), "keystead", None, Path(sys.argv[2]), "softhsm")) as token:
+    token.random(1)
+"""
 
 FORKED = """
 import os, sys
