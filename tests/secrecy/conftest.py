@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from hsm_adapter.cryptoki import Cryptoki, CryptokiError
 from hsm_adapter.templates import Role
 from server.bootstrap import opened
-from server.domain.wrapping_keys import Algorithm
-from server.settings import DatabaseSettings, HsmSettings, LifeSettings, PolicySettings, Settings, TlsSettings
 from server.storage import migrate
 from tests.support.lifecycle import Lifecycle
+from tests.support.parts import settings_without_network
 from tests.support.spy_log import Call, parse
 from tests.support.spy_rules import Violation, violations
 from tests.support.token import make_token
@@ -59,21 +57,6 @@ class Addition:
     violations: list[Violation]
 
 
-def _settings(folder: Path, module: Path) -> Settings:
-    nowhere = folder / "no-network-here"
-    return Settings(
-        tls=TlsSettings(certificate=nowhere, key=nowhere, client_ca=nowhere),
-        policy=PolicySettings(file=nowhere),
-        database=DatabaseSettings(url=f"sqlite:///{folder}/keystead.db"),
-        hsm=HsmSettings(module=module, token_label="keystead", pin_file=folder / "pin", profile="softhsm"),
-        life=LifeSettings(
-            retired_lifetime=timedelta(microseconds=1),
-            deleted_lifetime=timedelta(microseconds=1),
-            wrapping_key_algorithm=Algorithm.RSA_OAEP_3072_SHA256,
-        ),
-    )
-
-
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory) -> Iterator[Recording]:
     folder = tmp_path_factory.mktemp("recording")
@@ -82,7 +65,7 @@ def recording(tmp_path_factory) -> Iterator[Recording]:
     assert spies, "pkcs11-spy is missing: run scripts/test, which installs it."
     spy, log = folder / "spy.so", folder / "spy.log"
     shutil.copy(spies[0], spy)
-    settings = _settings(folder, spy)
+    settings = settings_without_network(folder, spy)
     migrate(settings.database.url.get_secret_value())
     with ExitStack() as kept:
         with pytest.MonkeyPatch.context() as patch:
