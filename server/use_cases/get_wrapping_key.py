@@ -1,7 +1,7 @@
 """Get a wrapping key to encrypt a main key under."""
 
 from server.domain.audit import AuditAction, AuditEvent
-from server.domain.errors import KeysteadError
+from server.domain.errors import ConcurrentChangeError, KeysteadError, WrappingKeyDamagedError
 from server.domain.ids import OrganizationId
 from server.domain.intents import ObjectRole, Purpose
 from server.domain.roles import Caller, Operation, authorize
@@ -9,6 +9,8 @@ from server.domain.wrapping_keys import Algorithm, WrappingKey, WrappingKeyState
 from server.use_cases.authority import lock_authority, read_authority
 from server.use_cases.environment import Environment
 from server.use_cases.objects import TokenObjects
+
+_TRIES = 3
 
 
 class GetWrappingKey:
@@ -28,15 +30,30 @@ class GetWrappingKey:
             ForbiddenError: the caller does not administer the organisation.
             ResourceNotFoundError: there is no such organisation.
             WrappingKeyDamagedError: the stored public half is not the token's.
+            ConcurrentChangeError: wrapping keys are used up faster than one can be answered.
         """
         authorize(caller, Operation.GET_WRAPPING_KEY, organization)
-        with self._env.storage.read() as tx:
-            read_authority(tx, organization)
-            known = tx.wrapping_keys.usable(organization, algorithm, self._env.clock())
-        if known is None:
-            return self._make(caller, organization, algorithm or self._env.limits.default_algorithm)
-        self._env.custody.check_wrapping_key(known.id, known.public_key)
-        return known
+        for _ in range(_TRIES):
+            with self._env.storage.read() as tx:
+                read_authority(tx, organization)
+                known = tx.wrapping_keys.usable(organization, algorithm, self._env.clock())
+            if known is None:
+                return self._make(caller, organization, algorithm or self._env.limits.default_algorithm)
+            if self._is_whole(known):
+                return known
+        raise ConcurrentChangeError
+
+    def _is_whole(self, known: WrappingKey) -> bool:
+        """Return whether the token has the key as it is stored; False if it was used up while we looked."""
+        try:
+            self._env.custody.check_wrapping_key(known.id, known.public_key)
+        except WrappingKeyDamagedError:
+            with self._env.storage.read() as tx:
+                current = tx.wrapping_keys.find(known.organization, known.id)
+            if current is None or current.is_usable(self._env.clock()):
+                raise
+            return False
+        return True
 
     def _make(self, caller: Caller, organization: OrganizationId, algorithm: Algorithm) -> WrappingKey:
         key_id = self._env.new_id()
