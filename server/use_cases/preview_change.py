@@ -46,14 +46,15 @@ class PreviewChange:
             counts = tx.keks.count_by_main_key([name.organization])
             usage = tx.uses.of(name.organization, now)
             obstacle = _obstacle(lambda: self._try(tx, authority, key, change, where))
-        affected = authority.main_key.id if change is Change.DISABLE_BYOK else key.id
+        affected = key if change is not Change.DISABLE_BYOK else authority.main_key
         in_use = where.leads(key) and key.state is State.ACTIVE
+        is_common_already = change is Change.DISABLE_BYOK and affected.origin is Origin.COMMON
         return ChangePreview(
-            kek_count=counts.get((name.organization, affected), 0),
+            kek_count=0 if is_common_already else counts.get((name.organization, affected.id), 0),
             stops_content_keys=change is Change.REVOKE and in_use,
             usage=usage,
             obstacle=obstacle,
-            effects=() if obstacle else self._effects(change, key),
+            effects=() if obstacle else self._effects(change, affected),
         )
 
     def _try(self, tx: Transaction, authority: Authority, key: MainKey, change: Change, where: Situation) -> None:
@@ -79,6 +80,11 @@ class PreviewChange:
                 "No content key of the organization can be made, wrapped or unwrapped, by any service.",
                 "No other main key can be activated before this one is activated again.",
                 "Activating the key again brings everything back.",
+            )
+        if change is Change.DISABLE_BYOK and key.origin is Origin.COMMON:
+            return (
+                "The common key is in charge already: no KEK is re-wrapped.",
+                "No main key of the organization's own can be activated before BYOK is enabled again.",
             )
         if change is Change.DISABLE_BYOK:
             return (

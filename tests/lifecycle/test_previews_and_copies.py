@@ -10,7 +10,7 @@ from server.domain.errors import (
     ResourceNotFoundError,
     WrappingKeyNotUsableError,
 )
-from server.domain.ids import KekName, MainKeyName
+from server.domain.ids import COMMON, KekName, MainKeyName
 from server.domain.main_keys import State
 from server.use_cases import Change, Import
 from tests.support.crypto import fingerprint
@@ -45,6 +45,15 @@ def test_a_preview_tells_what_would_stop(world, org):
     assert world.do.preview_change(admin, name, Change.REVOKE).obstacle
     with pytest.raises(ResourceNotFoundError):
         world.do.preview_change(admin, MainKeyName(org, world.env.new_id()), Change.REVOKE)
+
+
+def test_disabling_byok_while_the_common_key_is_in_charge_moves_no_kek(world, org):
+    admin = world.admin(org)
+    world.do.byok.enable(admin, org)
+    world.new_kek(org)
+    preview = world.do.preview_change(admin, MainKeyName(org, COMMON), Change.DISABLE_BYOK)
+    assert (preview.kek_count, preview.obstacle) == (0, "")
+    assert preview.effects[0] == "The common key is in charge already: no KEK is re-wrapped."
 
 
 def test_use_is_forgotten_after_a_month(world, org):
