@@ -5,8 +5,9 @@ The verbs of organisations.
 
 Errors of every method of Keystead, besides its own: UNAUTHENTICATED (the client certificate names nobody),
 PERMISSION_DENIED (the caller may not do this, or not to that organisation, or it does not exist: these look alike),
-UNAVAILABLE with RetryInfo (the HSM or the database does not answer now). Each carries a google.rpc.ErrorInfo with
-domain "keystead" and a reason; docs/api.md lists the reasons.
+UNAVAILABLE (the HSM or the database does not answer now, with RetryInfo; or the HSM lacks a main key that it should
+have, reason MAIN_KEY_MISSING: without RetryInfo, since only the operator can help). Each carries a google.rpc.ErrorInfo
+with domain "keystead" and a reason; docs/api.md lists the reasons.
 
 Errors of every method that takes a request_id or an etag: INVALID_ARGUMENT with reason REQUEST_ID_REUSED (the same id
 with another request), ABORTED with reason STALE_ETAG (its metadata tell the present state) or CONCURRENT_CHANGE (with
