@@ -15,8 +15,8 @@ from server.use_cases.tidy import ExpireWrappingKeys, Forget, SettleIntents
 
 RECONCILE_INTERVAL = 3600.0
 """Seconds between two comparisons of token and database; the first comes at the start."""
-COUNT_INTERVAL = 60.0
-"""Seconds between two counts of main keys that are due."""
+TIDY_INTERVAL = 60.0
+"""Seconds between two looks at what has no hurry."""
 
 
 class Gauge(Protocol):
@@ -47,14 +47,16 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
     removal = Removal(env, objects)
     guard = ClockGuard(env.clock, env.monotonic)
 
-    def reconcile() -> None:
+    def reconcile() -> int:
         found = Reconcile(env)()
         gauges.main_keys_missing.set(len(found.missing))
         gauges.objects_unknown.set(len(found.unknown))
+        return 0
 
-    def count() -> None:
+    def count() -> int:
         with env.storage.read() as tx:
             gauges.rotations_due.set(tx.main_keys.count_to_rotate(env.clock() - ROTATION_PERIOD))
+        return 0
 
     return {
         "end_timed_revocations": EndTimedRevocations(env),
@@ -64,21 +66,22 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
         "purge_deleted": guard.guarded(removal.purge_deleted),
         "expire_wrapping_keys": guard.guarded(ExpireWrappingKeys(env, objects)),
         "settle_intents": SettleIntents(env, objects),
-        "forget": Forget(env),
+        "forget": _every(TIDY_INTERVAL, env.monotonic, Forget(env)),
         "reconcile": _every(RECONCILE_INTERVAL, env.monotonic, reconcile),
-        "count_rotations_due": _every(COUNT_INTERVAL, env.monotonic, count),
+        "count_rotations_due": _every(TIDY_INTERVAL, env.monotonic, count),
     }
 
 
-def _every(interval: float, monotonic: Callable[[], float], work: Callable[[], None]) -> Chore:
-    """Return a chore that does the work at once, and then every `interval` seconds."""
+def _every(interval: float, monotonic: Callable[[], float], work: Chore) -> Chore:
+    """Return a chore that does the work at once, and then every `interval` seconds; at once again if there is more."""
     due = [monotonic()]
 
     def chore() -> int:
         if monotonic() < due[0]:
             return 0
-        work()
-        due[0] = monotonic() + interval
-        return 0
+        done = work()
+        if not done:
+            due[0] = monotonic() + interval
+        return done
 
     return chore
