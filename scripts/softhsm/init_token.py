@@ -8,6 +8,7 @@ is there already is left as it is. No PIN passes through an argument or the envi
 
 import os
 import secrets
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,19 +22,33 @@ LABEL = "keystead"
 
 def main(module: Path, folder: Path) -> None:
     """Make the token unless it is there."""
-    tokens = folder / "tokens"
-    tokens.mkdir(parents=True, exist_ok=True, mode=0o700)
-    configuration = folder / "softhsm2.conf"
-    configuration.write_text(
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    tokens, unfinished = folder / "tokens", folder / "tokens.new"
+    _configure(folder / "softhsm2.conf", tokens)
+    if tokens.exists():
+        return
+    # Whatever ends this in the middle, the next run begins anew: the last step alone makes the token.
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    configuration = folder / "softhsm2.new.conf"
+    _configure(configuration, unfinished)
+    os.environ["SOFTHSM2_CONF"] = str(configuration)
+    _init(module, _secret_file(folder / "pin"), _secret_file(folder / "so_pin"))
+    configuration.unlink()
+    unfinished.rename(tokens)
+
+
+def _configure(file: Path, tokens: Path) -> None:
+    file.write_text(
         f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n"
     )
-    os.environ["SOFTHSM2_CONF"] = str(configuration)
+
+
+def _init(module: Path, pin: bytes, so_pin: bytes) -> None:
     cryptoki = Cryptoki(module)
     cryptoki.initialize(None)
     try:
-        if find_token(cryptoki, label=LABEL, serial=None):
-            return
-        pin, so_pin = _secret_file(folder / "pin"), _secret_file(folder / "so_pin")
         slot = cryptoki.slots()[-1]  # SoftHSM keeps an empty slot at the end.
         cryptoki.init_token(slot, so_pin, LABEL)
         (token,) = find_token(cryptoki, label=LABEL, serial=None)
