@@ -1,5 +1,6 @@
 """What is installed is pinned, by hash, and the tests run on what the service runs on."""
 
+import json
 import re
 
 import pytest
@@ -41,3 +42,13 @@ def test_what_is_asked_for_is_locked(name):
     locked = {it.lower() for it in _locked(f"{name}.txt")}
     assert asked
     assert {it.lower() for it in asked} <= locked
+
+
+def test_the_client_in_another_language_is_locked_too():
+    folder = ROOT / "tests/node"
+    asked = json.loads((folder / "package.json").read_text())["dependencies"]
+    text = (folder / "package-lock.json").read_text()
+    locked = {name.removeprefix("node_modules/"): entry for name, entry in json.loads(text)["packages"].items() if name}
+    assert {name: locked[name]["version"] for name in asked} == asked
+    assert [name for name, entry in locked.items() if not entry["integrity"].startswith("sha512-")] == []
+    assert "resolved" not in text
