@@ -101,21 +101,26 @@ class Checkout:
         file = self.home / "log" / "keystead.log"
         return file.read_text() if file.exists() else ""
 
-    def processes(self) -> dict[int, str]:
-        """Return the service's processes and what each of them is: serve, worker, steward, ..."""
+    def _command_lines(self) -> dict[int, list[str]]:
+        """Return the command lines of all processes that work in this checkout."""
         found = {}
-        config = str(self.home / "keystead.toml")
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 try:
-                    words = (folder / "cmdline").read_bytes().decode().split("\0")
-                    place = (folder / "cwd").readlink()
+                    if (folder / "cwd").readlink() == self.root:
+                        found[int(folder.name)] = (folder / "cmdline").read_bytes().decode().split("\0")
                 except OSError:
-                    continue
-                kinds = {"serve", "prepare", "worker", "steward"}.intersection(words)
-                if kinds and (config in words or (".keystead/keystead.toml" in words and place == self.root)):
-                    found[int(folder.name)] = kinds.pop()
+                    continue  # It has just ended.
         return found
+
+    def processes(self) -> dict[int, str]:
+        """Return the service's processes and what each of them is."""
+        kinds = {"serve", "prepare", "worker", "steward"}
+        lines = {pid: kinds.intersection(words) for pid, words in self._command_lines().items() if "--config" in words}
+        return {pid: kind.pop() for pid, kind in lines.items() if kind}
+
+    def is_waiting_for_orphans(self) -> bool:
+        return any("--orphans" in words for words in self._command_lines().values())
 
     def kinds(self) -> list[str]:
         return sorted(self.processes().values())

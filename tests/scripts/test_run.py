@@ -1,5 +1,6 @@
 """scripts/run, stop and demo, as a newcomer uses them, in a folder whose name has a space."""
 
+import fcntl
 import json
 import os
 import re
@@ -110,18 +111,41 @@ def test_a_service_that_is_stopped_says_so_once(checkout):
 
 
 def test_of_two_that_start_it_one_does(checkout):
-    both = [checkout.start("run", "--detach") for _ in range(2)]
+    checkout.run("bootstrap")
+    with (checkout.home / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        both = [checkout.start("run", "--detach") for _ in range(2)]
+        inode = f":{(checkout.home / 'run.lock').stat().st_ino} "
+        eventually(lambda: _waiting_for(inode) == 2, "both are about to start it")
     told = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted(f" serving on {checkout.address}\n" in it for it in told) == [False, True], told
     assert sorted("Keystead is running already. scripts/stop ends it.\n" in it for it in told) == [False, True], told
     assert checkout.kinds().count("serve") == 1
+    checkout.run("stop")
 
-    # Killed, it is started again without waiting for anybody.
-    (supervisor,) = [pid for pid, kind in checkout.processes().items() if kind == "serve"]
-    os.kill(supervisor, signal.SIGKILL)
-    assert f" serving on {checkout.address}\n" in checkout.run("run", "--detach").stdout
-    assert checkout.kinds().count("serve") == 1
+
+def _waiting_for(inode: str) -> int:
+    # A line of those who wait: "1: -> FLOCK  ADVISORY  WRITE 4711 08:01:17 0 EOF".
+    return sum("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_a_service_that_was_killed_is_started_again_when_its_processes_are_gone(checkout):
+    checkout.run("run", "--detach")
+    eventually(lambda: len(checkout.processes()) == 4, "all processes run")
+    before = checkout.processes()
+    pids = {kind: pid for pid, kind in before.items()}
+    os.kill(pids["worker"], signal.SIGSTOP)  # It cannot end, and holds the address.
+    os.kill(pids["serve"], signal.SIGKILL)
+    again = checkout.start("run", "--detach")
+    try:
+        eventually(lambda: again.poll() is not None or checkout.is_waiting_for_orphans(), "it waits")
+        assert again.poll() is None, again.communicate()[0]
+    finally:
+        os.kill(pids["worker"], signal.SIGCONT)
+    assert f" serving on {checkout.address}\n" in again.communicate()[0]
+    assert again.returncode == 0
+    assert not before.keys() & checkout.processes().keys()
     checkout.run("stop")
 
 
