@@ -18,6 +18,7 @@ from server.domain.errors import (
     TokenUnavailableError,
     WrappedKeyRejectedError,
     WrappingKeyDamagedError,
+    WrappingKeyNotUsableError,
 )
 from server.domain.ids import ObjectId
 from server.domain.intents import ObjectRole
@@ -103,12 +104,13 @@ class HsmCustody(Custody):
 
     @override
     def examine_main_key(self, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
-        with _translated(rejected=EncryptedKeyRejectedError):
+        # The wrapping key may have been used up by an upload that was faster.
+        with _translated(rejected=EncryptedKeyRejectedError, missing=WrappingKeyNotUsableError):
             return self._token.examine_main_key(bytes.fromhex(wrapping_key), encrypted)
 
     @override
     def unwrap_main_key(self, object_id: ObjectId, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
-        with _translated(rejected=EncryptedKeyRejectedError):
+        with _translated(rejected=EncryptedKeyRejectedError, missing=WrappingKeyNotUsableError):
             key = self._token.unwrap_main_key(bytes.fromhex(object_id), bytes.fromhex(wrapping_key), encrypted)
         return key.fingerprint
 

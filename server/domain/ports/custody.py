@@ -51,6 +51,7 @@ class Custody(Protocol):
 
         Raises:
             EncryptedKeyRejectedError: it is not exactly 32 bytes under this wrapping key.
+            WrappingKeyNotUsableError: the token has no such wrapping key (any more).
         """
 
     def unwrap_main_key(self, object_id: ObjectId, wrapping_key: ObjectId, encrypted: bytes) -> bytes:
@@ -58,6 +59,7 @@ class Custody(Protocol):
 
         Raises:
             EncryptedKeyRejectedError: it is not exactly 32 bytes under this wrapping key.
+            WrappingKeyNotUsableError: the token has no such wrapping key (any more).
         """
 
     def generate_main_key(self, object_id: ObjectId) -> bytes:
