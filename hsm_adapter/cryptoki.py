@@ -26,6 +26,7 @@ from hsm_adapter.structures import (
     CkInitializeArgs,
     CkSessionInfo,
     CkTokenInfo,
+    Flags,
     MechanismCall,
     Template,
 )
@@ -271,21 +272,19 @@ class Cryptoki:
         self._call("C_GetAttributeValue", session, handle, asked, 1)
         return buffer.raw[: asked[0].length]
 
-    def booleans(self, session: int, handle: int, attributes: Sequence[Attribute]) -> tuple[bool, ...]:
-        """Return several CK_BBOOL attributes, read in one call.
+    def flags(self, session: int, handle: int, flags: Flags) -> bytes:
+        """Return the values of several CK_BBOOL attributes, one byte each, read in one call.
 
         Raises:
             CryptokiError: the object lacks one of them, or does not show it.
         """
-        values = (c_ubyte * len(attributes))()
-        start = ctypes.addressof(values)
-        asked = (CkAttribute * len(attributes))(
-            *(CkAttribute(attribute, start + place, 1) for place, attribute in enumerate(attributes))
-        )
-        self._call("C_GetAttributeValue", session, handle, asked, len(attributes))
-        if any(answer.length != 1 for answer in asked):
+        answer = flags.take()
+        self._call("C_GetAttributeValue", session, handle, answer.array, answer.count)
+        values = answer.values()
+        if values is None:
             raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
-        return tuple(value == 1 for value in values)
+        flags.give_back(answer)
+        return values
 
     def set_attributes(self, session: int, handle: int, template: Template) -> None:
         """Change attributes of an object."""

@@ -16,8 +16,8 @@ from hsm_adapter.profiles import Profile
 from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
-from hsm_adapter.structures import Template
-from hsm_adapter.templates import KEK_TRANSIT_FLAGS, KEK_USE_FLAGS, Attributes, kek_birth, kek_rewrap, kek_use
+from hsm_adapter.structures import Flags, Template
+from hsm_adapter.templates import KEK_TRANSIT_FLAGS, KEK_USE_FLAGS, kek_birth, kek_rewrap, kek_use
 
 BINDING_SIZE = IV_SIZE + TAG_SIZE
 
@@ -89,7 +89,7 @@ class KekWork:
         self._cryptoki.destroy_object(session.handle, proven)
         return wrapped
 
-    def _unwrap(self, session: Session, main_key: int, wrapped: bytes, template: Template, flags: Attributes) -> int:
+    def _unwrap(self, session: Session, main_key: int, wrapped: bytes, template: Template, flags: Flags) -> int:
         handle = self._cryptoki.unwrap_key(session.handle, AES_KW, main_key, wrapped, template)
         try:
             self._objects.read_back(session, handle, flags)

@@ -4,13 +4,12 @@ Finding is slow on some tokens (SoftHSM looks at every object), so handles are r
 """
 
 import threading
-from collections.abc import Mapping
 
 from hsm_adapter.constants import Attribute, ObjectClass, Rv
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmPolicyError, ObjectMissingError
 from hsm_adapter.sessions import Era, Session, SessionPool
-from hsm_adapter.structures import Template, Value
+from hsm_adapter.structures import Flags, Template
 from hsm_adapter.templates import Role, identity
 
 _REMEMBERED = 10_000
@@ -111,19 +110,18 @@ class Objects:
             for handle in handles:
                 self._pool.cryptoki.destroy_object(session.handle, handle)
 
-    def read_back(self, session: Session, handle: int, expected: Mapping[Attribute, Value]) -> None:
-        """Return if an object's booleans are as expected.
+    def read_back(self, session: Session, handle: int, flags: Flags) -> None:
+        """Return if an object's booleans are as they should be.
 
         Raises:
             HsmPolicyError: they are not; the message names the attributes.
         """
-        attributes = list(expected)
         try:
-            found = self._pool.cryptoki.booleans(session.handle, handle, attributes)
+            wrong = flags.wrong(self._pool.cryptoki.flags(session.handle, handle, flags))
         except CryptokiError as error:
             if error.rv in {Rv.ATTRIBUTE_TYPE_INVALID, Rv.ATTRIBUTE_SENSITIVE}:
                 raise HsmPolicyError("The token does not show all attributes of a key that it made.") from error
             raise
-        wrong = [a.name for a, value in zip(attributes, found, strict=True) if value != expected[a]]
         if wrong:
-            raise HsmPolicyError(f"The token made a key other than as asked: {', '.join(wrong)}.")
+            names = ", ".join(attribute.name for attribute in wrong)
+            raise HsmPolicyError(f"The token made a key other than as asked: {names}.")

@@ -195,12 +195,11 @@ class _Trial:
 
     def _wrapping_key(self, session: Session) -> None:
         _, private = self._pair
-        expected = {**templates.WRAPPING_KEY_FLAGS, Attribute.TOKEN: False}
-        self._objects.read_back(session, private, expected)
+        self._objects.read_back(session, private, templates.WRAPPING_KEY_FLAGS.but({Attribute.TOKEN: False}))
 
     def _known_main_key(self, session: Session) -> None:
         main_key = self._main_key(session)
-        self._objects.read_back(session, main_key, {**templates.MAIN_KEY_FLAGS, Attribute.TOKEN: False})
+        self._objects.read_back(session, main_key, templates.MAIN_KEY_FLAGS.but({Attribute.TOKEN: False}))
         size = int.from_bytes(self._p11.attribute(session.handle, main_key, Attribute.VALUE_LEN), "little")
         _demand(size == AES_KEY_SIZE, f"CKA_VALUE_LEN of an unwrapped key of {AES_KEY_SIZE} bytes reads {size}")
         zeros = self._p11.create_object(session.handle, templates.public_constant())

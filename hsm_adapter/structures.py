@@ -3,7 +3,7 @@
 Source: PKCS #11 Base Specification 2.40, section 3 (data types), and pkcs11t.h.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import (
     POINTER,
     Array,
@@ -15,6 +15,7 @@ from ctypes import (
     c_ulong,
     c_void_p,
     create_string_buffer,
+    memset,
     pointer,
     sizeof,
 )
@@ -132,6 +133,61 @@ def _buffer(value: bool | int | bytes | Iterable[Mechanism]) -> "Array[c_char] |
         return create_string_buffer(value, len(value))
     mechanisms = tuple(value)
     return (c_ulong * len(mechanisms))(*mechanisms)
+
+
+class FlagsAnswer:
+    """An array of CK_ATTRIBUTE that asks for CK_BBOOL values, and the memory for them."""
+
+    def __init__(self, attributes: Sequence[Attribute]) -> None:
+        self.count = len(attributes)
+        self._values = (c_ubyte * self.count)()
+        start = addressof(self._values)
+        self.array = (CkAttribute * self.count)(
+            *(CkAttribute(attribute, start + place, 1) for place, attribute in enumerate(attributes))
+        )
+        self._words = (c_ulong * (3 * self.count)).from_buffer(self.array)
+
+    def clear(self) -> None:
+        """Put what is no CK_BBOOL where the values go, so that what is not written is not taken for one."""
+        memset(self._values, 0xFF, self.count)
+
+    def values(self) -> bytes | None:
+        """Return the values, one byte each, or None if one of them is not of one byte."""
+        return bytes(self._values) if self._words[2::3] == [1] * self.count else None
+
+
+class Flags:
+    """CK_BBOOL attributes that are read back together, and what they should be; built once, used often."""
+
+    def __init__(self, expected: Mapping[Attribute, bool]) -> None:
+        self._expected = dict(expected)
+        self._attributes = tuple(expected)
+        self._values = bytes(expected.values())
+        self._idle: list[FlagsAnswer] = []
+
+    def but(self, changes: Mapping[Attribute, bool]) -> "Flags":
+        """Return flags of which some should be something else."""
+        return Flags({**self._expected, **changes})
+
+    def take(self) -> FlagsAnswer:
+        """Return memory for the answer, which nobody else uses until it is given back."""
+        try:
+            answer = self._idle.pop()
+        except IndexError:
+            answer = FlagsAnswer(self._attributes)
+        answer.clear()
+        return answer
+
+    def give_back(self, answer: FlagsAnswer) -> None:
+        """Let an answer's memory be used again; not after a call that failed, which may have changed the lengths."""
+        self._idle.append(answer)
+
+    def wrong(self, values: bytes) -> list[Attribute]:
+        """Return the attributes whose values are not as they should be."""
+        if values == self._values:
+            return []
+        triples = zip(self._attributes, values, self._values, strict=True)
+        return [attribute for attribute, value, expected in triples if value != expected]
 
 
 class MechanismCall:

@@ -14,7 +14,7 @@ from hsm_adapter.constants import Attribute as A  # noqa: N817 - the tables belo
 from hsm_adapter.constants import KeyType, Mechanism, ObjectClass
 from hsm_adapter.mechanisms import AES_KEY_SIZE
 from hsm_adapter.profiles import Profile
-from hsm_adapter.structures import Template, Value
+from hsm_adapter.structures import Flags, Template, Value
 
 Attributes = Mapping[A, Value]
 
@@ -198,13 +198,13 @@ def _length(profile: Profile) -> Attributes:
 
 # What is read back after an object was made. An unwrapped key was outside: of it, LOCAL and its kin are honestly false.
 
-_FLAGS: Attributes = MappingProxyType(
+_SHARED_FLAGS: Mapping[A, bool] = MappingProxyType(
     {A.PRIVATE: True, A.SENSITIVE: True, A.DERIVE: False, A.SIGN: False, A.COPYABLE: False, A.MODIFIABLE: False}
 )
 
-WRAPPING_KEY_FLAGS: Attributes = MappingProxyType(
+WRAPPING_KEY_FLAGS = Flags(
     {
-        **_FLAGS,
+        **_SHARED_FLAGS,
         A.TOKEN: True,
         A.EXTRACTABLE: False,
         A.UNWRAP: True,
@@ -215,8 +215,8 @@ WRAPPING_KEY_FLAGS: Attributes = MappingProxyType(
         A.NEVER_EXTRACTABLE: True,
     }
 )
-_SECRET_FLAGS: Attributes = MappingProxyType({**_FLAGS, A.VERIFY: False})
-MAIN_KEY_FLAGS: Attributes = MappingProxyType(
+_SECRET_FLAGS: Mapping[A, bool] = MappingProxyType({**_SHARED_FLAGS, A.VERIFY: False})
+MAIN_KEY_FLAGS = Flags(
     {
         **_SECRET_FLAGS,
         A.TOKEN: True,
@@ -227,7 +227,7 @@ MAIN_KEY_FLAGS: Attributes = MappingProxyType(
         A.UNWRAP: True,
     }
 )
-KEK_USE_FLAGS: Attributes = MappingProxyType(
+KEK_USE_FLAGS = Flags(
     {
         **_SECRET_FLAGS,
         A.TOKEN: False,
@@ -238,7 +238,7 @@ KEK_USE_FLAGS: Attributes = MappingProxyType(
         A.UNWRAP: False,
     }
 )
-KEK_TRANSIT_FLAGS: Attributes = MappingProxyType(
+KEK_TRANSIT_FLAGS = Flags(
     {
         **_SECRET_FLAGS,
         A.TOKEN: False,

@@ -194,7 +194,7 @@ class HsmToken:
             size = self._cryptoki.attribute(session.handle, handle, Attribute.VALUE_LEN)
             if int.from_bytes(size, "little") != AES_KEY_SIZE:
                 raise RejectedInputError("The unwrapped key has another length.")
-            self._objects.read_back(session, handle, {**templates.MAIN_KEY_FLAGS, Attribute.TOKEN: token})
+            self._objects.read_back(session, handle, templates.MAIN_KEY_FLAGS.but({Attribute.TOKEN: token}))
         return handle
 
     def generate_main_key(self, object_id: bytes) -> MainKeyReport:
@@ -271,9 +271,9 @@ class HsmToken:
 
         def work(session: Session) -> list[bytes | RejectedInputError | KekBindingError]:
             results: list[bytes | RejectedInputError | KekBindingError] = []
+            old_handle = self._objects.find(session, Role.MAIN_KEY, old)
+            new_handle = self._objects.find(session, Role.MAIN_KEY, new)
             for kek, context in keks:
-                old_handle = self._objects.find(session, Role.MAIN_KEY, old)
-                new_handle = self._objects.find(session, Role.MAIN_KEY, new)
                 try:
                     results.append(self._keks.rewrap(session, old_handle, new_handle, kek, context))
                 except (RejectedInputError, KekBindingError) as error:

@@ -169,6 +169,17 @@ def test_a_read_back_that_differs_destroys_the_key(token, shim):
         token.report_main_key(main)
 
 
+def test_what_the_token_does_not_write_is_not_taken_for_read_back(token, shim):
+    for rv in (Rv.OK, Rv.ATTRIBUTE_SENSITIVE):
+        main = secrets.token_bytes(16)
+        token.generate_main_key(main)
+        shim.fail("C_GetAttributeValue", rv)
+        with pytest.raises(HsmPolicyError):
+            token.report_main_key(main)
+        # The next answer is the token's again.
+        assert token.report_main_key(main)
+
+
 def test_the_probe_notices_a_token_that_lets_attacks_pass(settings, shim):
 
     assert probe(settings).ok
