@@ -1,7 +1,7 @@
 """docs/api.md says what the contract, the roles and the errors are."""
 
-import inspect
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,41 +12,47 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from keystead.v1 import resources_pb2
 
-from server.domain import content_keys, errors, keks, organizations, wrapping_keys
+from server.domain import content_keys, keks, organizations, wrapping_keys
+from server.domain.change_requests import REMEMBERED
 from server.domain.roles import ALLOWED, Operation, Role
-from server.grpc_api import health, server
+from server.grpc_api import boundary, health, server
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.policy import Policy
-from server.use_cases import paging
+from server.use_cases import move_main_key, paging
 from server.use_cases.environment import Limits
+from tests.docs.errors import leaves, raised
 from tests.docs.pages import blocks, page, prose, table, words
 
 API = page("docs/api.md")
 TEXT = " ".join(prose(API).split())
+TERMS = ("request_id", "etag")
 
 
-def methods() -> dict[str, frozenset[Role]]:
-    services = [Default().FindServiceByName(name) for name in server.SERVICES]
-    return {f"{it.name}.{method.name}": ALLOWED[Operation(method.name)] for it in services for method in it.methods}
+METHODS = {
+    f"{service.name}.{method.name}": method
+    for service in map(Default().FindServiceByName, server.SERVICES)
+    for method in service.methods
+}
+TOLD = {words(method)[0]: rest for method, *rest in table(API, "Methods", "method")}
 
 
 def test_every_method_is_listed_with_those_who_may_call_it():
-    rows = table(API, "Methods", "method")
     told = {
-        words(method)[0]: {role for role, cell in zip(Role, cells, strict=True) if cell == "yes"}
-        for method, *cells, _ in rows
+        method: {role for role, cell in zip(Role, rest, strict=False) if cell == "yes"} for method, rest in TOLD.items()
     }
-    assert told == methods()
-    assert {cell for _, *cells, _ in rows for cell in cells} == {"yes", ""}
+    assert told == {method: ALLOWED[Operation(it.name)] for method, it in METHODS.items()}
+    assert {cell for rest in TOLD.values() for cell in rest[: len(Role)]} == {"yes", ""}
+    assert all(meaning for *_, meaning in TOLD.values())
+
+
+def test_every_method_is_listed_with_the_terms_that_it_takes():
+    taken = {method: [it for it in TERMS if it in METHODS[method].input_type.fields_by_name] for method in METHODS}
+    assert {method: words(terms) for method, (*_, terms, _) in TOLD.items()} == taken
+    assert f"within {REMEMBERED // timedelta(hours=1)} hours is given it again" in TEXT
 
 
 def test_the_roles_are_those_of_the_policy():
     assert [words(role)[0] for role, _ in table(API, "Calling it", "role")] == list(Role)
-
-
-def leaves(kind: type[errors.KeysteadError]) -> list[type[errors.KeysteadError]]:
-    below = kind.__subclasses__()
-    return [leaf for it in below for leaf in leaves(it)] if below else [kind]
 
 
 def as_told(status) -> tuple[str, tuple[str, ...], str]:
@@ -69,9 +75,8 @@ def told_reasons() -> dict[str, tuple[str, tuple[str, ...], str]]:
 
 def test_every_reason_is_listed_with_its_code():
     found = {"INTERNAL": as_told(incident_status("0123"))}
-    for leaf in leaves(errors.KeysteadError):
-        arguments = list(inspect.signature(leaf).parameters)
-        code, metadata, retry = as_told(to_status(leaf(*arguments)))
+    for leaf in leaves():
+        code, metadata, retry = as_told(to_status(raised(leaf)))
         found[leaf.reason] = (code, tuple(sorted(metadata)), retry)
     assert told_reasons() == found
 
@@ -108,13 +113,19 @@ def test_the_limits_are_those_of_the_code():
         "encryptions under one KEK": f"2^{keks.ENCRYPTIONS_LIMIT.bit_length() - 1}",
         "an encrypted main key": f"exactly the modulus: {small} or {large} bytes",
         "failed uploads under one wrapping key": str(wrapping_keys.FAILED_UPLOADS_LIMIT),
-        "display name": f"{organizations.DISPLAY_NAME_LIMIT} printable characters",
+        "display name, reason of a revocation": f"{organizations.DISPLAY_NAME_LIMIT} printable characters",
+        "a revocation for a time": "1 minute to 24 hours",
+        "streams at one process": str(boundary.WATCHERS_LIMIT),
         "a request": f"{server._MESSAGE_LIMIT // 2**20} MiB",
     }
+    assert organizations.DISPLAY_NAME_LIMIT == move_main_key.REVOKE_REASON_LIMIT
+    assert (timedelta(minutes=1), timedelta(hours=24)) == move_main_key.TIMED_REVOCATION
     assert f"{content_keys.OVERHEAD} bytes longer than the content key" in TEXT
     assert f"no sooner than {Limits().rejection_floor.total_seconds() * 1000:.0f} ms" in TEXT
     assert f"(0 to {paging.SIZE_LIMIT}; 0 means {paging.DEFAULT_SIZE})" in TEXT
     assert f"more than {server._QUEUE} calls at once at one process" in TEXT
+    assert f"keeps {boundary.WATCHERS_LIMIT} streams" in TEXT
+    assert (boundary._TICK, "it looks twice a second" in TEXT) == (0.5, True)
     assert f"checked every {health.INTERVAL:.0f} seconds" in TEXT
 
 

@@ -2,8 +2,11 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 
+from server.steward.chores import chores
 from tests.docs.pages import ROOT, page, table, words
+from tests.support.factories import NOW
 
 ARCHITECTURE = page("docs/architecture.md")
 OURS = {"server", "hsm_adapter", "keystead"}
@@ -49,3 +52,9 @@ def test_every_room_is_told():
         for word in words(ARCHITECTURE.read_text())
         if word.startswith("server/") and word.count("/") == 1 and word.endswith(".py")
     }
+
+
+def test_every_chore_of_the_steward_is_told_in_its_order():
+    clocks = SimpleNamespace(clock=lambda: NOW, monotonic=lambda: 0.0)
+    done = chores(clocks, SimpleNamespace(), SimpleNamespace())
+    assert [words(chore)[0] for chore, _ in table(ARCHITECTURE, "Processes and threads", "chore")] == list(done)

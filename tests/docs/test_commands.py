@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from keystead.v1 import organization_service_pb2 as organizations
+from keystead.v1.resources_pb2 import MainKey
 
 from server.grpc_api.convert import OPENSSL_COMMANDS
 from tests.docs.pages import PAGES, ROOT, blocks, name, page
@@ -63,8 +64,8 @@ def printed(service, tmp_path_factory):
 
 def test_there_are_no_blocks_that_nobody_checks():
     kinds = {block.language for it in PAGES for block in blocks(it)}
-    assert kinds == {"sh", "toml", "python"}
-    assert {name(it) for it in WITH_COMMANDS} >= {"README.md", "docs/api.md", "docs/hsm.md"}
+    assert kinds == {"sh", "toml", "python", "mermaid"}
+    assert {name(it) for it in WITH_COMMANDS} >= {"README.md", "docs/example.md", "docs/hsm.md"}
 
 
 def test_the_readme_leads_from_nothing_to_a_content_key_under_ones_own_main_key(service, printed):
@@ -75,14 +76,17 @@ def test_the_readme_leads_from_nothing_to_a_content_key_under_ones_own_main_key(
     assert acme.kek_count == 1
 
 
-def test_the_example_of_the_api_does_what_it_says(service, printed):
-    active, another_context, another_organization = printed["docs/api.md"].splitlines()
+def test_the_example_does_what_it_says(service, printed):
+    active, another_context, another_organization, revoked, too_late = printed["docs/example.md"].splitlines()
     request = organizations.GetOrganizationRequest(name="organizations/globex")
     globex = service.client("operator").organizations.GetOrganization(request)
     assert active == f"active: {globex.main_key}"
     assert not globex.main_key.endswith("/common")
     assert another_context.startswith("another context: The wrapped content key was not accepted")
     assert another_organization == "another organisation: PERMISSION_DENIED FORBIDDEN"
+    assert revoked == "revoked: FAILED_PRECONDITION ORGANIZATION_LOCKED"
+    assert too_late == "seen too long ago: ABORTED STALE_ETAG"
+    assert globex.main_key_state == MainKey.ACTIVE
 
 
 def test_the_probe_of_the_development_token_finds_nothing_wrong(printed):
