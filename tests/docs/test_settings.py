@@ -72,7 +72,7 @@ def test_every_gauge_of_the_steward_is_listed():
     rows = table(PAGE, "metrics", "gauge")
     assert [words(gauge)[0] for gauge, *_ in rows] == [gauge.name for gauge in registry.collect()]
     assert [often for *_, often in rows] == ["each minute", "each hour", "each hour"]
-    assert (chores.COUNT_INTERVAL, chores.RECONCILE_INTERVAL) == (60, 3600)
+    assert (chores.TIDY_INTERVAL, chores.RECONCILE_INTERVAL) == (60, 3600)
 
 
 def test_the_token_that_is_shown_can_be_set():
