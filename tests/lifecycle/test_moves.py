@@ -183,7 +183,7 @@ def test_a_pending_key_is_deleted_and_undeleted_and_locks_nothing(world, org, co
     second = world.bring(org, activate_now=False)
     with pytest.raises(PendingKeyExistsError):
         world.do.main_key_moves.undelete(admin, name(first))
-    with pytest.raises(DeletedKeyExistsError):
+    with pytest.raises(DeletedKeyExistsError, match="activate it; or wait"):
         world.do.main_key_moves.delete(admin, name(second))
     world.do.main_key_moves.activate(admin, name(second))
     assert world.do.main_key_moves.undelete(admin, name(first)).key.state is State.PENDING

@@ -105,8 +105,8 @@ class DeletedKeyExistsError(FailedPreconditionError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"{name}, which was PENDING too, is DELETED, and only one such key may be. Undelete it, or wait until it "
-            "is removed."
+            f"{name}, which was PENDING too, is DELETED, and only one such key may be. Let this one stay PENDING, or "
+            "activate it; or wait until the other is removed."
         )
         self._name = name
 
