@@ -7,7 +7,7 @@ from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism, Mgf
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.structures import Template
-from tests.docs.pages import page, prose, table, words
+from tests.docs.pages import ROOT, page, prose, table, words
 
 HSM = page("docs/hsm.md")
 STANDARD = PROFILES["standard"]
@@ -71,3 +71,8 @@ def test_the_mechanisms_are_those_of_pkcs11():
 def test_a_token_is_said_to_be_proven_or_only_read_about():
     rows = table(HSM, "What is known about other tokens", "token")
     assert {how for *_, how in rows} == {"measured", "read"}
+
+
+def test_every_patch_of_the_development_token_is_told():
+    there = {str(it.relative_to(ROOT)) for it in (ROOT / "scripts/softhsm/patches").iterdir()}
+    assert {word for word in words(prose(HSM)) if word.endswith(".patch")} == there
