@@ -1,7 +1,7 @@
 """Create an organisation."""
 
 from server.domain.audit import AuditAction, AuditEvent
-from server.domain.errors import InvalidFieldError, TokenUnavailableError
+from server.domain.errors import InvalidFieldError, OrganizationExistsError, TokenUnavailableError
 from server.domain.ids import COMMON, OrganizationId
 from server.domain.main_keys import MainKey, Origin, State
 from server.domain.organizations import DISPLAY_NAME_LIMIT, Organization
@@ -34,6 +34,16 @@ class CreateOrganization:
             raise InvalidFieldError("display_name", f"at most {DISPLAY_NAME_LIMIT} printable characters")
         now = self._env.clock()
         made = Organization(organization, display_name, COMMON, epoch=1, create_time=now)
+        try:
+            return self._make(caller, made, terms)
+        except OrganizationExistsError:
+            # The same request may have been sent twice at once: then the other one has the answer.
+            with self._env.storage.read() as tx:
+                terms.demand_new(tx, caller, now)
+            raise
+
+    def _make(self, caller: Caller, made: Organization, terms: Terms) -> OrganizationView:
+        now = made.create_time
         with self._env.storage.write() as tx:
             terms.demand_new(tx, caller, now)
             common = tx.main_keys.common()
@@ -43,7 +53,7 @@ class CreateOrganization:
             object_id, fingerprint = common
             tx.organizations.add(made)
             main_key = MainKey(
-                organization=organization,
+                organization=made.id,
                 id=COMMON,
                 object_id=object_id,
                 origin=Origin.COMMON,
@@ -56,9 +66,7 @@ class CreateOrganization:
                 activate_time=now,
             )
             tx.main_keys.add(main_key)
-            tx.audit.append(
-                AuditEvent(organization, now, caller.identity, AuditAction.ORGANIZATION_CREATED, subject=None)
-            )
+            tx.audit.append(AuditEvent(made.id, now, caller.identity, AuditAction.ORGANIZATION_CREATED, subject=None))
             view = OrganizationView(made, main_key, kek_count=0)
             terms.keep(tx, caller, view, now)
         return view

@@ -17,6 +17,9 @@ class Limits:
     """How long a RETIRED main key stays in the token."""
     deleted_lifetime: timedelta = timedelta(days=30)
     """How long a deletion can be undone; then the key's object in the token is destroyed."""
+    revocation_bound: timedelta = timedelta(seconds=5)
+    """What is promised of a revocation. Every call reads the state before and after it uses the token, so that a
+    revocation holds from its commit on; an answer that has passed the second look may still be on its way."""
     default_algorithm: Algorithm = Algorithm.RSA_OAEP_4096_SHA256
     rejection_floor: timedelta = timedelta(milliseconds=250)
     """A rejected upload is answered no sooner than this after its arrival, so that time does not tell why."""

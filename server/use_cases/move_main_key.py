@@ -84,8 +84,8 @@ class MainKeyMoves:
         authorize(caller, Operation.REVOKE_MAIN_KEY, name.organization)
         with self._env.storage.write() as tx:
             moved, authority = self._move(tx, caller, name, terms, move)
-            # Every process reads the state anew before and after it uses the token: the commit is the moment.
-            revoked = RevokedMainKey(view_main_key(tx, authority, moved), effective_time=moved.state_time)
+            effective_time = moved.state_time + self._env.limits.revocation_bound
+            revoked = RevokedMainKey(view_main_key(tx, authority, moved), effective_time)
             terms.keep(tx, caller, revoked, moved.state_time)
         return revoked
 

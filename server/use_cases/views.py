@@ -55,7 +55,7 @@ class RevokedMainKey:
 
     main_key: MainKeyView
     effective_time: datetime
-    """From then on nothing of the organisation works anywhere."""
+    """By then at the latest nothing of the organisation works anywhere any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,7 +348,7 @@ class RevokeMainKeyResponse(_message.Message):
 
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
-        """From this time on nothing of the organisation succeeds anywhere."""
+        """By this time at the latest nothing of the organisation succeeds anywhere any more: 5 seconds after the change."""
 
     def __init__(
         self,
