@@ -19,13 +19,20 @@ WRITERS = [
 ONE_BY_ONE = [(command, name) for command, names in WRITERS for name in names]
 
 
+def _public_key(*options: str) -> bytes:
+    private = subprocess.run(["openssl", "genpkey", "-quiet", *options], check=True, capture_output=True).stdout
+    return subprocess.run(["openssl", "pkey", "-pubout"], input=private, check=True, capture_output=True).stdout
+
+
+@pytest.fixture(scope="module")
+def rsa_key() -> bytes:
+    return _public_key("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072")
+
+
 @pytest.fixture
-def writer(operator):
+def writer(operator, rsa_key):
     """Somebody who has the public half of a key."""
-    command = ["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]
-    private = subprocess.run(command, check=True, capture_output=True).stdout
-    public = subprocess.run(["openssl", "pkey", "-pubout"], input=private, check=True, capture_output=True).stdout
-    (operator.folder / "key.pem").write_bytes(public)
+    (operator.folder / "key.pem").write_bytes(rsa_key)
     return operator
 
 
@@ -139,10 +146,7 @@ def test_a_content_key_that_cannot_be_kept_is_lost_without_harm(user, org, limit
 def test_what_is_no_rsa_key_prepares_nothing(operator, name):
     (operator.folder / "short.pem").write_text("-----BEGIN PUBLIC KEY-----\n")
     (operator.folder / "public.pem").write_bytes(b"\x00\xff")
-    command = ["openssl", "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    private = subprocess.run(command, check=True, capture_output=True).stdout
-    public = subprocess.run(["openssl", "pkey", "-pubout"], input=private, check=True, capture_output=True).stdout
-    (operator.folder / "ec.pem").write_bytes(public)
+    (operator.folder / "ec.pem").write_bytes(_public_key("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
     told = operator.is_told("main-keys", "prepare", "--public-key", name, status=2)
     assert f"{name} is not the PEM of an RSA public key" in told
     assert operator.files() == ["ec.pem", "public.pem", "short.pem"]
