@@ -49,6 +49,24 @@ def _failed(organization: OrganizationId, main_key: ObjectId) -> tuple[sa.Column
     return keks.c.organization == organization, keks.c.main_key == main_key, keks.c.retry_time.is_not(None)
 
 
+_AS_CLAIMED = sa.update(keks).where(
+    keks.c.organization == sa.bindparam("of_organization"),
+    keks.c.id == sa.bindparam("this"),
+    keks.c.main_key == sa.bindparam("from_main_key"),
+    keks.c.wrapped == sa.bindparam("claimed"),
+)
+"""Changes the row of a KEK if it is still as it was claimed."""
+
+
+def _claimed(kek: Kek) -> dict[str, Any]:
+    return {
+        "of_organization": kek.organization,
+        "this": kek.id,
+        "from_main_key": kek.main_key,
+        "claimed": kek.key.wrapped,
+    }
+
+
 class Keks(Part, ports.Keks):
     """The KEKs of all organisations."""
 
@@ -124,13 +142,10 @@ class Rewraps(Part):
         organization, from_main_key = rewraps[0].kek.organization, rewraps[0].kek.main_key
         if not self._is_in_charge(organization, to_main_key):
             return 0
-        unchanged = self._unchanged(organization, from_main_key, [rewrap.kek.id for rewrap in rewraps])
-        valid = [rewrap for rewrap in rewraps if unchanged.get(rewrap.kek.id) == rewrap.kek.key.wrapped]
-        swapped = [rewrap for rewrap in valid if rewrap.wrapped is not None]
-        self._swap(organization, swapped, to_main_key, now)
-        self._put_off(organization, [rewrap for rewrap in valid if rewrap.wrapped is None])
-        self._count(organization, from_main_key, len(swapped), now)
-        return len(swapped)
+        swapped = self._swap([rewrap for rewrap in rewraps if rewrap.wrapped is not None], to_main_key, now)
+        self._put_off([rewrap for rewrap in rewraps if rewrap.wrapped is None])
+        self._count(organization, from_main_key, swapped, now)
+        return swapped
 
     def _is_in_charge(self, organization: OrganizationId, main_key: ObjectId) -> bool:
         query = (
@@ -145,33 +160,19 @@ class Rewraps(Part):
         row = self.execute(query).one_or_none()
         return row is not None and row.main_key == main_key and row.state is State.ACTIVE
 
-    def _unchanged(
-        self, organization: OrganizationId, from_main_key: ObjectId, ids: Sequence[ObjectId]
-    ) -> dict[ObjectId, bytes]:
-        query = sa.select(keks.c.id, keks.c.wrapped).where(
-            keks.c.organization == organization, keks.c.main_key == from_main_key, keks.c.id.in_(ids)
+    def _swap(self, rewraps: Sequence[Rewrap], to_main_key: ObjectId, now: datetime) -> int:
+        """Put the new forms in the place of those that were claimed; return of how many that was done."""
+        if not rewraps:
+            return 0
+        statement = _AS_CLAIMED.values(
+            main_key=to_main_key, wrapped=sa.bindparam("rewrapped"), rewrap_time=now, retry_time=None
         )
-        return {row.id: row.wrapped for row in self.execute(query)}
+        return self.execute(statement, [{**_claimed(it.kek), "rewrapped": it.wrapped} for it in rewraps]).rowcount
 
-    def _swap(
-        self, organization: OrganizationId, rewraps: Sequence[Rewrap], to_main_key: ObjectId, now: datetime
-    ) -> None:
+    def _put_off(self, rewraps: Sequence[Rewrap]) -> None:
         if rewraps:
-            self.execute(
-                sa.update(keks)
-                .where(keks.c.organization == organization, keks.c.id == sa.bindparam("this"))
-                .values(main_key=to_main_key, wrapped=sa.bindparam("rewrapped"), rewrap_time=now, retry_time=None),
-                [{"this": rewrap.kek.id, "rewrapped": rewrap.wrapped} for rewrap in rewraps],
-            )
-
-    def _put_off(self, organization: OrganizationId, rewraps: Sequence[Rewrap]) -> None:
-        if rewraps:
-            self.execute(
-                sa.update(keks)
-                .where(keks.c.organization == organization, keks.c.id == sa.bindparam("this"))
-                .values(retry_time=sa.bindparam("later")),
-                [{"this": rewrap.kek.id, "later": rewrap.retry_time} for rewrap in rewraps],
-            )
+            statement = _AS_CLAIMED.values(retry_time=sa.bindparam("later"))
+            self.execute(statement, [{**_claimed(it.kek), "later": it.retry_time} for it in rewraps])
 
     def _count(self, organization: OrganizationId, from_main_key: ObjectId, swapped: int, now: datetime) -> None:
         failed = (
