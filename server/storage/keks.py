@@ -102,6 +102,11 @@ class Keks(Part, ports.Keks):
         return {(row.organization, row.main_key): row.keks for row in self.execute(query)}
 
     @override
+    def are_under(self, organization: OrganizationId, main_key: ObjectId) -> bool:
+        query = sa.select(sa.exists().where(keks.c.organization == organization, keks.c.main_key == main_key))
+        return bool(self.value(query))
+
+    @override
     def failed(self, organization: OrganizationId, main_key: ObjectId, limit: int) -> list[ObjectId]:
         query = sa.select(keks.c.id).where(*_failed(organization, main_key)).order_by(keks.c.id).limit(limit)
         return self.ids(query)

@@ -74,7 +74,7 @@ class Rotate:
             current = tx.main_keys.find(key.organization, key.id)
             if current is None or current.state is not State.ROTATING:
                 return 0
-            if tx.keks.count_by_main_key([key.organization]).get((key.organization, key.id), 0):
+            if tx.keks.are_under(key.organization, key.id):
                 return 0
             now = self._env.clock()
             purge_time = None if key.origin is Origin.COMMON else now + self._env.limits.retired_lifetime

@@ -319,6 +319,10 @@ def test_a_batch_moves_and_is_counted(storage):
         assert tx.rotations.find(ACME, rotation.id) == replace(rotation, done=2, failed=1, progress_time=NOW)
         assert tx.rotations.unfinished(ACME) == [replace(rotation, done=2, failed=1, progress_time=NOW)]
         assert tx.keks.count_by_main_key([ACME]) == {(ACME, new.id): 2, (ACME, old.id): 1}
+        assert tx.keks.are_under(ACME, new.id)
+        assert tx.keks.are_under(ACME, old.id)
+        assert not tx.keks.are_under(ACME, new_id())
+        assert not tx.keks.are_under(OrganizationId("other"), new.id)
 
 
 def test_a_failed_kek_waits_for_its_retry_time(storage):

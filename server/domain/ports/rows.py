@@ -144,6 +144,9 @@ class Keks(Protocol):
     ) -> Mapping[tuple[OrganizationId, ObjectId], int]:
         """Return the number of KEKs under each main key of these organisations; a key with none is left out."""
 
+    def are_under(self, organization: OrganizationId, main_key: ObjectId) -> bool:
+        """Return whether there is any KEK under a main key."""
+
     def failed(self, organization: OrganizationId, main_key: ObjectId, limit: int) -> list[ObjectId]:
         """Return the ids of up to `limit` KEKs under a main key whose last re-wrap failed."""
 
