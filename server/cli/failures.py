@@ -2,21 +2,22 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import grpc
 import typer
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from server.cli.advice import advice
 from server.cli.text import printable
 
 REFUSED = 1
-"""The service refused, or its answer could not be kept."""
+"""The service refused, or the answer was not the one that was hoped for or could not be kept."""
 WRONG_USAGE = 2
 """The command cannot be carried out as it was given; the service was asked for nothing."""
 TRY_AGAIN = 75
@@ -55,7 +56,13 @@ class Refusal:
             fault = {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}
             sys.stderr.write(json.dumps({"error": fault}) + "\n")
             raise typer.Exit(self.status)
-        fail(self.message + (f"\n  reason: {self.reason}" if self.reason else ""), self.status)
+        next_step = advice(self.reason, self.metadata)
+        fail(
+            self.message
+            + (f"\n  reason: {self.reason}" if self.reason else "")
+            + (f"\n  next: {next_step}" if next_step else ""),
+            self.status,
+        )
 
 
 def refusal_of_item(status: Status) -> Refusal:
@@ -68,9 +75,10 @@ def refusal_of_call(error: grpc.RpcError, address: str) -> Refusal:
     """Return why a call to the service at `address` was refused, or failed."""
     code, told = error.code().name, error.details() or ""
     status = rpc_status.from_call(error)
+    notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
     if status is not None:
-        return _refusal(code, told, status.details)
-    if "CERTIFICATE_VERIFY_FAILED" in told or "Hostname Verification" in told:
+        return _refusal(code, told, status.details, notes)
+    if _is_another(error):
         told = (
             f"What answers at {address} is not a service that KEYSTEAD_CA vouches for. "
             "Check KEYSTEAD_ADDRESS and KEYSTEAD_CA; nothing was sent."
@@ -83,12 +91,46 @@ def refusal_of_call(error: grpc.RpcError, address: str) -> Refusal:
         )
     elif code == "DEADLINE_EXCEEDED":
         told = f"No answer from {address} in time. What was asked for may be done all the same: look, then try again."
-    return _refusal(code, told, ())
+    return _refusal(code, told, (), notes)
 
 
-def _refusal(code: str, message: str, details: Iterable[Any]) -> Refusal:
+def _is_another(error: grpc.RpcError) -> bool:
+    """Return whether a call failed because what answers is not the service."""
+    told = error.details() or ""
+    return "CERTIFICATE_VERIFY_FAILED" in told or "Hostname Verification" in told
+
+
+def pause_before_repeat(error: grpc.RpcError) -> float | None:
+    """Return after how many seconds the same call may succeed, or None if a repeat would not help.
+
+    The service itself says so with RetryInfo; without a word of it the connection is gone, or was never there.
+    """
+    status = rpc_status.from_call(error)
+    if status is None:
+        return 0.0 if error.code() is grpc.StatusCode.UNAVAILABLE and not _is_another(error) else None
+    return _retry_delay(status.details)
+
+
+def _retry_delay(details: Iterable[Any]) -> float | None:
+    retry = RetryInfo()
+    for detail in details:
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
+    return None
+
+
+def _refusal(code: str, message: str, details: Sequence[Any], notes: str = "") -> Refusal:
+    """Return a refusal; what the service refused may pass if it says so, and what it never heard if the code does.
+
+    Args:
+        code: name of the gRPC code.
+        message: for people.
+        details: what the service said beside it, if it got to speak.
+        notes: further lines, for people to whom the refusal may pass.
+    """
     info = ErrorInfo()
     for detail in details:
         detail.Unpack(info)
-    status = TRY_AGAIN if code in _PASSING else REFUSED
-    return Refusal(code, info.reason, message or code, dict(info.metadata), status)
+    passes = code in _PASSING if not details else _retry_delay(details) is not None
+    message = (message or code) + notes * passes
+    return Refusal(code, info.reason, message, dict(info.metadata), TRY_AGAIN if passes else REFUSED)

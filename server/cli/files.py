@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from server.cli import main_key_maker
 from server.cli.failures import REFUSED, fail
 
 PUBLIC = 0o644
@@ -13,6 +14,8 @@ SECRET = 0o600
 
 _LIMIT = 64 * 1024
 """Bytes. Nothing that the command line reads comes near it."""
+_ENCRYPTED_SIZES = (384, 512)
+"""Bytes: the moduli of WrappingKey.Algorithm."""
 
 
 def read(path: Path, named_by: str = "") -> bytes:
@@ -25,6 +28,17 @@ def read(path: Path, named_by: str = "") -> bytes:
         fail(f"{place}: {error.strerror}.")
     if len(content) > _LIMIT:
         fail(f"{place} is longer than {_LIMIT} bytes, and so not what is asked for.")
+    return content
+
+
+def read_encrypted_key(path: Path) -> bytes:
+    """Return the encrypted main key in a file; what cannot be one stays here, above all a main key in clear."""
+    content = read(path)
+    if len(content) == main_key_maker.SIZE:
+        fail(f"{path} is {len(content)} bytes, as a main key in clear is. Encrypt it first; it was not sent.")
+    if len(content) not in _ENCRYPTED_SIZES:
+        told = " or ".join(map(str, _ENCRYPTED_SIZES))
+        fail(f"{path} is {len(content)} bytes, and an encrypted main key is {told}. It was not sent.")
     return content
 
 

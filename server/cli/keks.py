@@ -6,6 +6,7 @@ import typer
 from keystead.v1 import content_key_service_pb2 as messages
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceStub
 
+from server.cli.changes import RequestId, Terms, carried_out
 from server.cli.connection import TIMEOUT, connected
 from server.cli.names import Organization, child_name, organization_name
 from server.cli.output import AsJson, show, show_page
@@ -17,11 +18,11 @@ _COLUMNS = ("name", "main_key", "remaining_encryptions", "create_time", "rewrap_
 
 
 @app.command()
-def create(organization: Organization, as_json: AsJson = False) -> None:
+def create(organization: Organization, request_id: RequestId = None, as_json: AsJson = False) -> None:
     """Make a KEK in the token, under the active main key."""
     request = messages.CreateKekRequest(parent=organization_name(organization))
     with connected(as_json=as_json) as channel:
-        answer = ContentKeyServiceStub(channel).CreateKek(request, timeout=TIMEOUT)
+        answer = carried_out(ContentKeyServiceStub(channel).CreateKek, request, Terms(request_id))
     show(answer, as_json=as_json)
 
 

@@ -9,22 +9,31 @@ from typing import Annotated
 import typer
 from keystead.v1 import main_key_service_pb2 as messages
 from keystead.v1.main_key_service_pb2_grpc import MainKeyServiceStub
+from keystead.v1.resources_pb2 import MainKey
 
-from server.cli import files, main_key_maker
+from server.cli import files, main_key_maker, main_key_moves
+from server.cli.advice import words_of
+from server.cli.changes import Etag, RequestId, Terms, carried_out
 from server.cli.connection import TIMEOUT, connected
 from server.cli.failures import fail
-from server.cli.names import Organization, child_name, organization_name
+from server.cli.names import MainKeyId, Organization, child_name, organization_name
 from server.cli.output import AsJson, plain, print_json, say, show, show_page
 from server.cli.pages import all_of
+from server.cli.reminders import remind_of_main_keys
 
 app = typer.Typer(no_args_is_help=True, help="The keys that an organization brings.")
 
-MainKeyId = Annotated[str, typer.Argument(metavar="MAIN_KEY", help="The main key's id or name.", show_default=False)]
-
-_COLUMNS = ("name", "origin", "state", "kek_count", "next_moves", "create_time", "purge_time", "fingerprint")
-
-_ENCRYPTED_SIZES = (384, 512)
-"""Bytes: the moduli of WrappingKey.Algorithm."""
+_COLUMNS = (
+    "name",
+    "origin",
+    "state",
+    "kek_count",
+    "next_moves",
+    "activate_time",
+    "rotation_due_time",
+    "purge_time",
+    "fingerprint",
+)
 
 
 class When(StrEnum):
@@ -79,14 +88,22 @@ def import_key(
     expected_fingerprint: Annotated[
         str | None, typer.Option(help="Refuse a key of another fingerprint: 64 hexadecimal digits.")
     ] = None,
+    request_id: RequestId = None,
+    etag: Etag = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a main key: the HSM decrypts it inside the token."""
+    """Bring a main key: the HSM decrypts it inside the token.
+
+    The etag, if any, is that of the organization.
+    """
     request = messages.ImportMainKeyRequest(
         parent=organization_name(organization),
-        encrypted_key=_encrypted(encrypted_key),
+        encrypted_key=files.read_encrypted_key(encrypted_key),
         activation=messages.NOW if activate is When.NOW else messages.LATER,
+        etag=etag or "",
     )
+    if request_id is not None and wrapping_key is None:
+        fail("--request-id needs --wrapping-key: a repeat must name the wrapping key of the first time.")
     if expected_fingerprint is not None:
         request.expected_fingerprint = _fingerprint(expected_fingerprint)
     if wrapping_key is not None:
@@ -96,31 +113,20 @@ def import_key(
         if not request.wrapping_key:
             present = stub.GetWrappingKey(messages.GetWrappingKeyRequest(parent=request.parent), timeout=TIMEOUT)
             request.wrapping_key = present.name
-        answer = stub.ImportMainKey(request, timeout=TIMEOUT)
+        terms = Terms(request_id, etag, repeated_with=f"--wrapping-key {request.wrapping_key}")
+        answer = carried_out(stub.ImportMainKey, request, terms)
     if as_json:
         print_json(plain(answer))
         return
-    show(answer.main_key, as_json=False)
+    key = answer.main_key
+    show(key, as_json=False)
     say(f"\nActive main key: {answer.active_main_key}")
-    if activate is When.LATER:
-        say(f"To put the new one in charge: keystead main-keys activate {organization} {_id(answer.main_key.name)}")
+    if key.state == MainKey.PENDING:
+        say(f"To put the new one in charge: keystead main-keys activate {words_of(key.name)}")
+    elif key.state_time == key.activate_time:
+        say(f"The KEKs are being re-wrapped under it: keystead rotations watch {words_of(request.parent)}")
     else:
-        say(f"The KEKs are being re-wrapped under it: keystead rotations list {organization}")
-
-
-def _id(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _encrypted(path: Path) -> bytes:
-    """Return the encrypted key in a file; what cannot be one stays here, above all a main key in clear."""
-    content = files.read(path)
-    if len(content) == main_key_maker.SIZE:
-        fail(f"{path} is {len(content)} bytes, as a main key in clear is. Encrypt it first; it was not sent.")
-    if len(content) not in _ENCRYPTED_SIZES:
-        told = " or ".join(map(str, _ENCRYPTED_SIZES))
-        fail(f"{path} is {len(content)} bytes, and an encrypted main key is {told}. It was not sent.")
-    return content
+        say("It is back in its old place, and everything works again.")
 
 
 def _fingerprint(digits: str) -> bytes:
@@ -149,6 +155,8 @@ def list_all(
             "main_keys",
         )
     show_page("main_keys", found, _COLUMNS, as_json=as_json)
+    if not as_json:
+        remind_of_main_keys(found)
 
 
 @app.command()
@@ -158,15 +166,8 @@ def get(organization: Organization, main_key: MainKeyId, as_json: AsJson = False
     with connected(as_json=as_json) as channel:
         answer = MainKeyServiceStub(channel).GetMainKey(request, timeout=TIMEOUT)
     show(answer, as_json=as_json)
+    if not as_json:
+        remind_of_main_keys([answer])
 
 
-@app.command()
-def activate(organization: Organization, main_key: MainKeyId, as_json: AsJson = False) -> None:
-    """Put a PENDING main key in charge.
-
-    The one before it goes to ROTATING, and every KEK is re-wrapped.
-    """
-    request = messages.ActivateMainKeyRequest(name=child_name(organization, "mainKeys", main_key))
-    with connected(as_json=as_json) as channel:
-        answer = MainKeyServiceStub(channel).ActivateMainKey(request, timeout=TIMEOUT)
-    show(answer, as_json=as_json)
+app.add_typer(main_key_moves.app)

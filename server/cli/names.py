@@ -7,6 +7,8 @@ import typer
 from server.cli.failures import fail
 
 Organization = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The organization's id.", show_default=False)]
+MainKeyId = Annotated[str, typer.Argument(metavar="MAIN_KEY", help="The main key's id or name.", show_default=False)]
+RotationId = Annotated[str, typer.Argument(metavar="ROTATION", help="The rotation's id or name.", show_default=False)]
 
 
 def organization_name(organization: str) -> str:

@@ -2,8 +2,9 @@
 
 import base64
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +15,10 @@ from server.cli.text import printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-_HEXADECIMAL = frozenset({"fingerprint", "public_key_sha256"})
+_HEXADECIMAL = frozenset({"fingerprint", "copy_fingerprint", "public_key_sha256"})
 """Hashes: printed as openssl prints them. All other bytes are base64."""
-_RESOURCE_NAMES = frozenset({"name", "main_key"})
+_RESOURCE_NAMES = frozenset({"name", "main_key", "to_main_key"})
+_FRACTION = re.compile(r"\.\d+(?=Z$)")
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -52,9 +54,29 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def print_json_line(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on a line of its own, at once."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
 def say(text: str) -> None:
     """Print a line for people."""
     sys.stdout.write(printable(text).rstrip() + "\n")
+
+
+def tell(text: str) -> None:
+    """Print a line for people that is no part of the answer, on standard error."""
+    sys.stderr.write(printable(text).rstrip() + "\n")
+
+
+def moment(time: Timestamp) -> str:
+    """Return a time as people read it: UTC, to the second."""
+    return _to_the_second(time.ToJsonString())
+
+
+def _to_the_second(text: str) -> str:
+    return _FRACTION.sub("", text)
 
 
 def show(message: Message, *, as_json: bool) -> None:
@@ -63,9 +85,19 @@ def show(message: Message, *, as_json: bool) -> None:
     if as_json:
         print_json(values)
         return
-    width = max(map(len, values))
-    for name, value in values.items():
+    flat = dict(_flat(values))
+    width = max(map(len, flat))
+    for name, value in flat.items():
         say(f"{name.ljust(width)}  {_cell(value)}")
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every value with the way to it, such as revocation.reason."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def show_page(name: str, messages: Iterable[Message], columns: Sequence[str], *, as_json: bool) -> None:
@@ -88,10 +120,14 @@ def show_page(name: str, messages: Iterable[Message], columns: Sequence[str], *,
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return printable(text).replace("\n", "\\n") or "-"
 
 
 def _short(column: str, value: object) -> object:
-    """Return of a resource name its last part; every command takes it beside the organisation's id."""
-    return str(value).rpartition("/")[2] if column in _RESOURCE_NAMES else value
+    """Return of a resource name its last part, since commands take it beside the organisation's id; no fractions."""
+    if column in _RESOURCE_NAMES:
+        return str(value).rpartition("/")[2]
+    return _to_the_second(str(value)) if column.endswith("_time") else value

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.message import Message
 
-
-def all_of(ask: Callable[[str], Any], field: str) -> list[Message]:
+def all_of(ask: Callable[[str], Any], field: str) -> list[Any]:
     """Return what all pages hold.
 
     Args:
         ask: returns the page of a token; "" is the first.
         field: the repeated field of a page.
     """
-    found: list[Message] = []
+    found: list[Any] = []
     token = ""
     while True:
         page = ask(token)

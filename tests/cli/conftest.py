@@ -6,11 +6,14 @@ import select
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.service import Service
+from tests.support.terminal import Terminal, terminal
 
 
 class Person:
@@ -20,17 +23,48 @@ class Person:
         self.folder = folder
         self.environment = {**service.environment(), **(service.identity(who) if who else {})}
 
-    def keystead(self, *words, status: int = 0, prefix: tuple = (), **environment) -> subprocess.CompletedProcess[str]:
-        """Type a command, which must end with this status; a variable that is None is not set."""
-        mine = {name: str(value) for name, value in {**self.environment, **environment}.items() if value is not None}
+    def keystead(
+        self, *words, status: int = 0, prefix: tuple = (), prints: bool = False, **environment
+    ) -> subprocess.CompletedProcess[str]:
+        """Type a command, which must end with this status; a variable that is None is not set.
+
+        A command that fails prints nothing, unless its answer is what failed.
+        """
+        mine = self._variables(environment)
         command = [*prefix, sys.executable, "-m", "server", *words]
         done = subprocess.run(
             command, cwd=self.folder, env=mine, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         assert done.returncode == status, done
         assert "Traceback" not in done.stderr
-        assert status == 0 or done.stdout == "", done.stdout
+        assert status == 0 or prints or done.stdout == "", done.stdout
         return done
+
+    def _variables(self, more: dict) -> dict[str, str]:
+        return {name: str(value) for name, value in {**self.environment, **more}.items() if value is not None}
+
+    def at_terminal(self, *words, columns: int = 100, **environment) -> AbstractContextManager[Terminal]:
+        """Type a command at a terminal, where it can ask."""
+        command = [sys.executable, "-m", "server", *words]
+        return terminal(command, cwd=self.folder, env=self._variables(environment), columns=columns)
+
+    @contextmanager
+    def starts(self, *words) -> "Iterator[subprocess.Popen[str]]":
+        """Type a command whose output goes down a pipe as it comes."""
+        command, pipe = [sys.executable, "-m", "server", *words], subprocess.PIPE
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._variables({}),
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def says(self, *words, **more) -> str:
         return self.keystead(*words, **more).stdout

@@ -45,7 +45,15 @@ def test_an_operator_creates_shows_and_lists_organizations(operator, service):
 
 def test_others_list_the_organizations_that_they_may_see(admin, org):
     (row,) = rows(admin.says("organizations", "list"))
-    assert row == {"id": org.id, "display_name": "-", "main_key": "common", "epoch": "1", "kek_count": "0"}
+    assert row == {
+        "id": org.id,
+        "display_name": "-",
+        "byok_enabled": "no",
+        "main_key": "common",
+        "main_key_state": "ACTIVE",
+        "kek_count": "0",
+        "rotation_due_time": "-",
+    }
 
 
 def test_an_organization_brings_keys_with_the_commands_that_it_is_shown(admin, user, org):
@@ -73,7 +81,12 @@ def test_an_organization_brings_keys_with_the_commands_that_it_is_shown(admin, u
     admin.says("main-keys", "prepare", "--public-key", "second.pem", "--out", "2.bin", "--encrypted-out", "2.enc")
     second = admin.json("main-keys", "import", org.id, "2.enc", "--activate", "now")
     assert second.keys() == {"main_key", "active_main_key"}
-    assert second["main_key"].keys() == fields(pb.MainKey) | {"create_time", "state_time"}
+    assert second["main_key"].keys() == fields(pb.MainKey) | {
+        "create_time",
+        "state_time",
+        "activate_time",
+        "rotation_due_time",
+    }
     assert second["active_main_key"] == second["main_key"]["name"]
     assert second["main_key"]["fingerprint"] == fingerprint((admin.folder / "2.bin").read_bytes()).hex()
     org.await_state(first["name"], "RETIRED")
@@ -91,7 +104,7 @@ def test_an_organization_brings_keys_with_the_commands_that_it_is_shown(admin, u
         ("DONE", 1, second["main_key"]["name"]),
         ("DONE", 1, first["name"]),
     ]
-    assert rotations[0].keys() == fields(pb.Rotation) | {"start_time", "end_time"}
+    assert rotations[0].keys() == fields(pb.Rotation) | {"start_time", "end_time", "progress_time"}
     table = rows(admin.says("rotations", "list", org.id))
     assert [row["state"] for row in table] == ["DONE", "DONE"]
     assert admin.json("rotations", "get", org.id, table[0]["id"]) == rotations[0]

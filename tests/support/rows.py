@@ -1,4 +1,4 @@
-"""The rows of a service, read past it."""
+"""The rows of a service, read and spoilt past it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +20,11 @@ class Rows:
     def one(self, query: str, **values: Any) -> tuple[Any, ...]:
         (row,) = self.all(query, **values)
         return row
+
+    def change(self, statement: str, **values: Any) -> None:
+        """Change exactly one row."""
+        with self._engine.begin() as connection:
+            assert connection.execute(sa.text(statement), values).rowcount == 1
 
 
 @contextmanager
