@@ -8,7 +8,7 @@ from server.domain.audit import AuditAction, AuditEvent
 from server.domain.etags import etag_of_organization
 from server.domain.ids import COMMON, OrganizationId
 from server.domain.main_keys import Action, Origin
-from server.domain.moves import transition
+from server.domain.moves import name_of, transition
 from server.domain.organizations import Organization
 from server.domain.ports import Transaction
 from server.domain.roles import Caller, Operation, authorize
@@ -77,7 +77,7 @@ class Byok:
             authority = lock_authority(tx, organization)
             now = self._env.clock()
             terms.demand_new(tx, caller, now)
-            terms.demand_seen(etag_of_organization(authority.organization), _present(authority))
+            terms.demand_seen(etag_of_organization(authority.organization), present(authority))
             view = view_organization(tx, change(tx, authority, now))
             terms.keep(tx, caller, view, now)
         return view
@@ -98,6 +98,7 @@ def _flagged(tx: Transaction, authority: Authority, caller: Caller, now: datetim
     return Authority(organization, authority.main_key)
 
 
-def _present(authority: Authority) -> dict[str, str]:
-    organization = authority.organization
-    return {"main_key": organization.main_key, "state": authority.main_key.state, "epoch": str(organization.epoch)}
+def present(authority: Authority) -> dict[str, str]:
+    """Return what a caller whose etag is stale is told of the organisation."""
+    key = authority.main_key
+    return {"main_key": name_of(key), "state": key.state, "epoch": str(authority.organization.epoch)}

@@ -31,7 +31,7 @@ from server.domain.ports import Transaction
 from server.domain.roles import Caller, Operation, authorize
 from server.use_cases.activation import move_in_charge, put_in_charge
 from server.use_cases.authority import Authority, lock_authority, read_authority, situation
-from server.use_cases.byok import enabled
+from server.use_cases.byok import enabled, present
 from server.use_cases.environment import Environment
 from server.use_cases.objects import TokenObjects
 from server.use_cases.terms import FREE, AnsweredBefore, Terms
@@ -108,7 +108,7 @@ class ImportMainKey:
         """Return the organisation, which a main key can be brought to."""
         authority = lock_authority(tx, upload.organization)
         terms.demand_new(tx, caller, self._env.clock())
-        terms.demand_seen(etag_of_organization(authority.organization), {"state": authority.main_key.state})
+        terms.demand_seen(etag_of_organization(authority.organization), present(authority))
         if not _needs_recovery(authority):
             authority.demand_unlocked()
         return authority
