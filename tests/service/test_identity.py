@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from google.api.resource_pb2 import resource_reference
 from google.protobuf import message_factory
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -21,6 +20,7 @@ from keystead.v1 import organization_service_pb2 as organizations
 from server.cli.dev_pki import DevelopmentCa
 from server.domain.roles import ALLOWED, Operation, Role
 from tests.support.service import Client, eventually, refusal_of, refused
+from tests.support.strangers import client_with, stranger
 
 FILES = (content_key_service_pb2, main_key_service_pb2, organization_service_pb2, rotation_service_pb2)
 METHODS = {
@@ -30,28 +30,32 @@ METHODS = {
     for method in service.methods
 }
 CALLERS = {"operator": Role.OPERATOR, "admin": Role.ADMINISTRATOR, "service": Role.SERVICE}
+NAMES = {
+    "keystead.dev/Organization": "",
+    "keystead.dev/WrappingKey": f"/wrappingKeys/{'0' * 32}",
+    "keystead.dev/MainKey": "/mainKeys/common",
+    "keystead.dev/Kek": f"/keks/{'0' * 32}",
+    "keystead.dev/Rotation": f"/rotations/{'0' * 32}",
+}
+"""What a field names that refers to one of these, below the organisation."""
 UNBOUND = {"ListOrganizations"}
 """Methods that name no organisation: each caller gets what is its own."""
 
 
 def request_for(method, organization):
-    """A request to this organisation, well-formed where names are concerned."""
+    """A request to this organisation, well-formed where the contract says that a field names something."""
     name = f"organizations/{organization}"
     request = message_factory.GetMessageClass(method.input_type)()
-    fields = method.input_type.fields_by_name
-    if "organization_id" in fields:
-        request.organization_id = organization
-    if "parent" in fields:
-        request.parent = name
-    if "kek" in fields:
-        request.kek = f"{name}/keks/{'0' * 32}"
-    if "wrapping_key" in fields:
-        request.wrapping_key = f"{name}/wrappingKeys/{'0' * 32}"
-        request.activation = 1
-    if "name" in fields:
-        kind = method.name.removeprefix("Get").removeprefix("Activate")
-        collection = {"MainKey": "/mainKeys/common", "Rotation": "/rotations/", "Kek": "/keks/"}.get(kind, "")
-        request.name = name + (collection + "0" * 32 if collection.endswith("/") else collection)
+    for field in method.input_type.fields:
+        refers_to = field.GetOptions().Extensions[resource_reference]
+        if refers_to.child_type:
+            setattr(request, field.name, name)
+        elif refers_to.type:
+            setattr(request, field.name, name + NAMES[refers_to.type])
+        elif field.name == "organization_id":
+            request.organization_id = organization
+        elif field.enum_type is not None:
+            setattr(request, field.name, 1)
     return request
 
 
@@ -59,11 +63,17 @@ def outcome(client: Client, method, organization):
     """Return the refusal of a call, or None."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     answer = message_factory.GetMessageClass(method.output_type).FromString
-    call = client.channel.unary_unary(path, lambda request: request.SerializeToString(), answer)
+    open_call = client.channel.unary_stream if method.server_streaming else client.channel.unary_unary
+    call = open_call(path, lambda request: request.SerializeToString(), answer)
     try:
-        call(request_for(method, organization), timeout=20)
+        answers = call(request_for(method, organization), timeout=20)
+        if method.server_streaming:
+            next(answers)
+            answers.cancel()
     except grpc.RpcError as error:
-        return refusal_of(error)
+        refusal = refusal_of(error)
+        assert refusal.reason != "MALFORMED_NAME", "the request does not get as far as to be forbidden"
+        return refusal
     return None
 
 
@@ -124,20 +134,6 @@ def test_a_list_shows_to_each_caller_what_is_its_own(service, two):
 # Nobody.
 
 
-def channel(service, **files):
-    credentials = grpc.ssl_channel_credentials((service.folder / "pki/ca.pem").read_bytes(), **files)
-    return Client(grpc.secure_channel(service.address, credentials, (("grpc.use_local_subchannel_pool", 1),)))
-
-
-def stranger(service, *uris, authority=None, days=1):
-    """A client whose certificate has these URIs."""
-    authority = authority or DevelopmentCa(service.folder / "pki")
-    names = [x509.UniformResourceIdentifier(uri) for uri in uris] or [x509.DNSName("nobody.example")]
-    name = f"stranger-{os.urandom(4).hex()}"
-    certificate, key = authority.issue(name, x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.CLIENT_AUTH)
-    return channel(service, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes())
-
-
 def is_turned_away(client):
     """Whether the connection itself fails, before any call is heard."""
     with pytest.raises(grpc.RpcError) as caught:
@@ -146,7 +142,7 @@ def is_turned_away(client):
 
 
 def test_without_a_certificate_nobody_is_heard(service):
-    assert is_turned_away(channel(service))
+    assert is_turned_away(client_with(service))
     assert is_turned_away(Client(grpc.insecure_channel(service.address)))
 
 
