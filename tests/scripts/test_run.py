@@ -130,6 +130,7 @@ def _waiting_for(inode: str) -> int:
     return sum("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_a_service_that_was_killed_is_started_again_when_its_processes_are_gone(checkout):
     checkout.run("run", "--detach")
     eventually(lambda: len(checkout.processes()) == 4, "all processes run")
@@ -214,6 +215,7 @@ def test_a_pin_that_others_may_read_is_told(checkout):
     assert pin.read_text().strip() not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_checkout_that_was_moved_still_works(new_checkout):
     checkout = new_checkout("first place")
     checkout.run("run", "--detach")
