@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from server.domain.errors import KeysteadError, TooManyWatchersError
+from server.domain.errors import KeysteadError, ServiceStoppingError, TooManyWatchersError
 from server.domain.roles import Caller
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.identity import identity_of
@@ -33,8 +33,15 @@ M = TypeVar("M", bound=Message)
 class Boundary:
     """Answers calls on behalf of the caller that the transport has proven."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, stopping: threading.Event) -> None:
+        """Remember who may do what.
+
+        Args:
+            policy: the grants.
+            stopping: set when the process is to end; streams then end at once, and calls as they would.
+        """
         self._policy = policy
+        self._stopping = stopping
         self._watchers = threading.BoundedSemaphore(WATCHERS_LIMIT)
 
     def answer(self, context: grpc.ServicerContext, work: Callable[[Caller], T]) -> T:
@@ -71,6 +78,8 @@ class Boundary:
             told: M | None = None
             ticks = 0
             while not ended.is_set():
+                if self._stopping.is_set():
+                    _abort(context, ServiceStoppingError())
                 seen = self.answer(context, look)
                 if seen != told or ticks >= 1:
                     yield seen

@@ -117,7 +117,7 @@ def serve(
         ),
         maximum_concurrent_rpcs=_QUEUE,
     )
-    boundary = Boundary(policy)
+    boundary = Boundary(policy, stopping)
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(
         OrganizationService(use_cases, boundary), server
     )

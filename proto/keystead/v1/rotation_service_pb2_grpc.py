@@ -91,7 +91,8 @@ class RotationServiceServicer:
         """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
         Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
-        Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+        Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
+        UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
         buf:lint:ignore RPC_NO_SERVER_STREAMING
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

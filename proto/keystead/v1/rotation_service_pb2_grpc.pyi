@@ -50,7 +50,8 @@ class RotationServiceStub:
     """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
     Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
-    Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+    Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
+    UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
     buf:lint:ignore RPC_NO_SERVER_STREAMING
     """
     PauseRotation: _grpc.UnaryUnaryMultiCallable[_rotation_service_pb2.PauseRotationRequest, _resources_pb2.Rotation]
@@ -88,7 +89,8 @@ class RotationServiceAsyncStub(RotationServiceStub):
     """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
     Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
-    Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+    Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
+    UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
     buf:lint:ignore RPC_NO_SERVER_STREAMING
     """
     PauseRotation: _aio.UnaryUnaryMultiCallable[_rotation_service_pb2.PauseRotationRequest, _resources_pb2.Rotation]  # type: ignore[assignment]
@@ -141,7 +143,8 @@ class RotationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
         Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
-        Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead).
+        Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
+        UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
         buf:lint:ignore RPC_NO_SERVER_STREAMING
         """
 

@@ -37,6 +37,16 @@ class TooManyWatchersError(ExhaustedError):
         super().__init__("Too many streams are open now. Ask again and again instead, or try later.")
 
 
+class ServiceStoppingError(UnavailableError):
+    """The process that answers is about to end."""
+
+    reason = "SERVICE_STOPPING"
+    retry_after = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        super().__init__("This process of the service is stopping. Ask again: another one answers.")
+
+
 class StorageUnavailableError(UnavailableError):
     """The database does not answer."""
 
