@@ -39,7 +39,6 @@ _ADVICE: Mapping[str, Callable[[_Facts], str]] = MappingProxyType(
         "RECOVERY_KEY_REQUIRED": lambda _: "get a wrapping key, encrypt your backup under it, and import that",
         "BYOK_DISABLED": lambda _: "keystead organizations enable-byok ORGANIZATION",
         "PENDING_KEY_EXISTS": _pending,
-        "DELETED_KEY_EXISTS": lambda facts: f"keystead main-keys undelete {words_of(facts.get('main_key', ''))}",
         "WRAPPING_KEY_NOT_USABLE": lambda _: "keystead wrapping-keys download ORGANIZATION",
         "MAIN_KEY_MISSING": lambda _: "the operator can look with: keystead hsm reconcile",
     }

@@ -14,8 +14,7 @@ app = typer.Typer(
     \b
     Exit status:
        0  done
-       1  the service refused, a copy does not match, you answered no,
-          or the answer could not be kept
+       1  refused, or answered no; or the answer could not be kept
        2  wrong usage; nothing was asked of the service
       75  no answer, or not now: try again later
       78  (serve, hsm) the operator must act

@@ -89,7 +89,7 @@ def revoke(
         print_json(plain(answer))
         return
     show(answer.main_key, as_json=False)
-    say(f"\nIn effect everywhere from: {answer.effective_time.ToJsonString()}")
+    say(f"\nIn effect everywhere by: {answer.effective_time.ToJsonString()}")
     say(f"To bring everything back: keystead main-keys activate {words_of(answer.main_key.name)}")
 
 
