@@ -155,7 +155,11 @@ def test_the_etag_of_an_organisation_and_of_a_rotation(world, org):
         world.do.rotation_control.resume(admin, name, terms(etag=etag))
 
 
-@pytest.mark.parametrize("text", ["x", "1" * 36, str(uuid.uuid1()), str(uuid.uuid4()) + "\n", "{" + fresh() + "}"])
+@pytest.mark.parametrize(
+    "text",
+    ["x", "1" * 36, str(uuid.uuid1()), str(uuid.uuid4()) + "\n", "{" + fresh() + "}"],
+    ids=["a letter", "no version", "version 1", "a line", "in braces"],
+)
 def test_an_id_must_be_a_random_uuid(text):
     with pytest.raises(InvalidFieldError):
         check_request_id(text)
