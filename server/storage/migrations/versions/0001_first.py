@@ -160,7 +160,11 @@ def _keks() -> None:
         sa.CheckConstraint("reserved_encryptions BETWEEN 0 AND 4294967296"),
         sa.ForeignKeyConstraint(["organization", "main_key"], ["main_keys.organization", "main_keys.id"]),
     )
-    op.create_index("keks_by_main_key", "keks", ["organization", "main_key", "id"])
+    columns = ["organization", "main_key", "id"]
+    op.create_index("keks_by_main_key", "keks", columns)
+    # Counted in every batch of a rotation, and few or none.
+    failed = sa.text("retry_time IS NOT NULL")
+    op.create_index("failed_keks", "keks", columns, sqlite_where=failed, postgresql_where=failed)
 
 
 def _rotations() -> None:
