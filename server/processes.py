@@ -106,23 +106,29 @@ def probe(config: Path, *, as_json: bool) -> None:
 
 def reconcile(config: Path, *, as_json: bool) -> None:
     """Print what does not fit between token and database; exit status 1 if anything does not."""
+    logging.silence()  # What would be logged is what is printed.
     with _faults_told():
         found = bootstrap.reconcile(load_settings(config))
     unknown = [{"role": role, "object_id": object_id} for role, object_id in found.unknown]
     missing = [str(name) for name in found.missing]
     if as_json:
-        report = {"main_keys_checked": found.checked, "main_keys_missing": missing, "objects_unknown": unknown}
+        report = {
+            "main_keys_checked": found.checked,
+            "common_key_missing": found.common_key_is_missing,
+            "main_keys_missing": missing,
+            "objects_unknown": unknown,
+        }
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
-        sys.stdout.write(f"{found.checked} main keys looked for in the token, {len(missing)} missing.\n")
-        for name in missing:
+        sys.stdout.write(f"{found.checked} main keys looked for in the token, {found.missing_count} missing.\n")
+        for name in ["the common key"] * found.common_key_is_missing + missing:
             sys.stdout.write(f"  missing: {name}. Restore the token from its backup; the row is kept.\n")
         sys.stdout.write(f"{len(unknown)} keys in the token that no row knows.\n")
         for it in unknown:
             sys.stdout.write(
                 f"  unknown: {it['role'] or 'not of Keystead'}, CKA_ID {it['object_id'] or 'empty'}. Kept.\n"
             )
-    raise typer.Exit(1 if missing or unknown else 0)
+    raise typer.Exit(1 if found.missing_count or unknown else 0)
 
 
 def _print(report: CapabilityReport) -> None:

@@ -38,6 +38,11 @@ def _error_by_type_and_place(_logger: object, _method: str, event: _Event) -> _E
     return event
 
 
+def silence() -> None:
+    """Log nothing: for a command that prints all there is to say."""
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+
+
 def configure(process: str) -> None:
     """Send all logging of this process to standard error.
 

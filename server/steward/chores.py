@@ -49,7 +49,7 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
 
     def reconcile() -> int:
         found = Reconcile(env)()
-        gauges.main_keys_missing.set(len(found.missing))
+        gauges.main_keys_missing.set(found.missing_count)
         gauges.objects_unknown.set(len(found.unknown))
         return 0
 

@@ -27,12 +27,19 @@ class Reconciliation:
     Attributes:
         unknown: role (None if the object is not of our making) and CKA_ID in hexadecimal of objects that no row knows.
         missing: main keys whose object is not in the token, or is another key.
-        checked: how many main keys were looked for.
+        common_key_is_missing: whether that of the common key is; all organisations have the same one.
+        checked: how many main keys were looked for, the common key once.
     """
 
     unknown: tuple[tuple[ObjectRole | None, str], ...]
     missing: tuple[MainKeyName, ...]
+    common_key_is_missing: bool
     checked: int
+
+    @property
+    def missing_count(self) -> int:
+        """Return how many objects of main keys are missing."""
+        return len(self.missing) + self.common_key_is_missing
 
 
 class Reconcile:
@@ -48,7 +55,12 @@ class Reconcile:
             TokenUnavailableError, StorageUnavailableError: try again later.
         """
         missing: list[MainKeyName] = []
-        checked = 0
+        with self._env.storage.read() as tx:
+            common = tx.main_keys.common()
+        common_key_is_missing = common is not None and self._env.custody.find_main_key(common[0]) != common[1]
+        if common_key_is_missing:
+            _log.error("common_key_missing")
+        checked = 0 if common is None else 1
         last: tuple[OrganizationId, ObjectId] | None = None
         while True:
             with self._env.storage.read() as tx:
@@ -65,7 +77,7 @@ class Reconcile:
         unknown = self._unknown()
         for role, object_id in unknown:
             _log.warning("object_unknown", extra={"object_id": object_id, "role": role})
-        return Reconciliation(unknown, tuple(missing), checked)
+        return Reconciliation(unknown, tuple(missing), common_key_is_missing, checked)
 
     def _unknown(self) -> tuple[tuple[ObjectRole | None, str], ...]:
         # The token first: what is made meanwhile has its row or its intent before the token is asked for it.

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from tests.support.service import Client, Service
 
-_ESTABLISHED = "01"
+_ESTABLISHED, _LISTEN = "01", "0A"
 _MOST = 200
 """Connections after which one of a few workers has surely got one."""
 
@@ -34,15 +35,31 @@ def clients_of_every_worker(service: Service, who: str) -> Iterator[dict[int, Cl
 
 def _connections(service: Service, pid: int) -> set[str]:
     """Return the sockets of callers that a process has."""
-    port = f"{int(service.address.rpartition(':')[2]):04X}"
-    # gRPC's sockets are of both kinds.
+    port = int(service.address.rpartition(":")[2])
+    return {it.inode for it in sockets_of(pid) if (it.port, it.state) == (port, _ESTABLISHED)}
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A TCP socket of a process."""
+
+    inode: str
+    port: int
+    state: str
+
+    @property
+    def listens(self) -> bool:
+        return self.state == _LISTEN
+
+
+def sockets_of(pid: int) -> list[Socket]:
     tables = (Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6"))
-    rows = (line.split() for table in tables for line in table)
-    callers = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port}") and row[3] == _ESTABLISHED}
+    rows = [line.split() for table in tables for line in table]
     links = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
             links.add(str(link.readlink()))
         except OSError:
             continue  # It was closed meanwhile.
-    return callers & links
+    all_of_them = (Socket(row[9], int(row[1].rpartition(":")[2], 16), row[3]) for row in rows)
+    return [it for it in all_of_them if f"socket:[{it.inode}]" in links]

@@ -1,4 +1,4 @@
-"""What is in the token of a service, told by the token itself; and what is lost from it."""
+"""What is in the token of a service, told by the token itself; what is lost from it, and what strangers leave there."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 from hsm_adapter import HsmSettings, HsmToken
-from hsm_adapter.constants import Attribute
+from hsm_adapter.constants import Attribute, KeyType, Mechanism, ObjectClass
 from hsm_adapter.sessions import Session
 from hsm_adapter.structures import Template
 
@@ -32,6 +32,25 @@ def destroy(folder: Path, object_id: str) -> None:
         token._cryptoki.destroy_object(session.handle, handle)
 
     _in_token(folder, work)
+
+
+def implant(folder: Path, object_id: bytes) -> None:
+    """Leave a key in the token in a folder that is nobody's."""
+    strange = Template(
+        {
+            Attribute.CLASS: ObjectClass.SECRET_KEY,
+            Attribute.KEY_TYPE: KeyType.AES,
+            Attribute.TOKEN: True,
+            Attribute.VALUE_LEN: 32,
+            Attribute.ID: object_id,
+            Attribute.LABEL: b"somebody else's",
+        }
+    )
+    _in_token(folder, lambda token, session: _generate(token, session, strange))
+
+
+def _generate(token: HsmToken, session: Session, template: Template) -> int:
+    return token._cryptoki.generate_key(session.handle, Mechanism.AES_KEY_GEN, template)
 
 
 def _in_token(folder: Path, work: Callable[[HsmToken, Session], T]) -> T:
