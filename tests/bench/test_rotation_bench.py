@@ -3,7 +3,11 @@
 import json
 import subprocess
 
+import pytest
+
 from tests.support.token import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_bench_of_rotation_runs_and_writes_json(tmp_path):

@@ -10,6 +10,8 @@ from keystead.v1 import resources_pb2 as pb
 from server.cli.pages import all_of
 from tests.support.crypto import encrypt, fingerprint
 
+pytestmark = pytest.mark.slow
+
 
 def fields(message) -> set[str]:
     """The fields of the contract that are always there."""

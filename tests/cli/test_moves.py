@@ -9,6 +9,8 @@ from keystead.v1.main_key_service_pb2 import LATER
 
 from tests.support.crypto import encrypt, fingerprint
 
+pytestmark = pytest.mark.slow
+
 NOBODY_TO_ASK = (
     "keystead: Standard input is not a terminal, so nobody can be asked. Give --yes to go ahead without a question.\n"
 )

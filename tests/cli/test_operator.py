@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.service import free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config(service, nobody):

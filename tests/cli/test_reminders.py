@@ -7,6 +7,8 @@ import pytest
 from tests.support.inventory import destroy
 from tests.support.rows import rows_of
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 
 

@@ -19,6 +19,8 @@ from tests.support.relay import relay
 from tests.support.service import free_port
 from tests.support.stuck import stuck_rotation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lossy(service, admin, org):

@@ -11,6 +11,8 @@ from keystead.v1 import rotation_service_pb2 as rotations
 from tests.support.service import Organization, eventually, running
 from tests.support.stuck import stuck_rotation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def one_worker(tmp_path_factory):

@@ -13,6 +13,8 @@ from keystead.v1.resources_pb2 import MainKey
 from server.grpc_api.convert import OPENSSL_COMMANDS
 from tests.docs.pages import PAGES, ROOT, blocks, name, page
 
+pytestmark = pytest.mark.slow
+
 WITH_COMMANDS = [it for it in PAGES if blocks(it, "sh")]
 
 SET_UP = re.compile(r"(scripts/(?:run|stop|test|demo))((?: --[a-z]+)*)")

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.service import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def newcomer(new_checkout):

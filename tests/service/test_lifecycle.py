@@ -15,6 +15,8 @@ from tests.support.everywhere import clients_of_every_worker
 from tests.support.inventory import inventory
 from tests.support.service import Client, Organization, eventually, refusal_of, refused, running
 
+pytestmark = pytest.mark.slow
+
 
 class Content:
     """A content key that was made before whatever happens."""

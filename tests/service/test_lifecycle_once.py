@@ -21,6 +21,8 @@ from tests.support.everywhere import clients_of_every_worker
 from tests.support.service import Client, Organization, refusal_of, refused, running
 from tests.support.strangers import grant, stranger
 
+pytestmark = pytest.mark.slow
+
 SERVICES = {
     module.DESCRIPTOR.services_by_name[name].full_name: module
     for module, name in (

@@ -16,6 +16,8 @@ from tests.support.crypto import encrypt
 from tests.support.inventory import destroy
 from tests.support.service import Organization, eventually, running
 
+pytestmark = pytest.mark.slow
+
 
 class Told:
     """The details of a refusal."""

@@ -11,6 +11,8 @@ from keystead.v1.resources_pb2 import MainKey, Rotation
 from tests.support.crypto import fingerprint, openssl_encrypt
 from tests.support.service import running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def service_of_its_own(database_url, tmp_path):

@@ -15,6 +15,8 @@ from tests.support.service import PATIENCE, Client, eventually, refusal_of, refu
 from tests.support.strangers import grant, stranger, withdraw
 from tests.support.stuck import StuckRotation, stuck_rotation
 
+pytestmark = pytest.mark.slow
+
 MOST = 64
 """Watchers of one worker."""
 
