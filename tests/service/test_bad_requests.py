@@ -108,7 +108,7 @@ def test_a_context_over_its_limits(home, context):
     with refused("INVALID_ARGUMENT", "INVALID_FIELD") as refusal:
         org.user.content_keys.GenerateContentKeys(request)
     assert refusal[0].metadata == {"field": "context"}
-    assert reason_of(org.unwrap(os.urandom(77), k="v" * 8192).status) == "WRAPPED_KEY_REJECTED"
+    assert reason_of(org.unwrap(b"\0" + os.urandom(76), k="v" * 8192).status) == "WRAPPED_KEY_REJECTED"
     (good,) = org.generate(kek)
     item = content_keys.UnwrapContentKeysItem(wrapped=good.wrapped, context=context)
     request = content_keys.UnwrapContentKeysRequest(parent=org.name, items=[item])
