@@ -83,13 +83,14 @@ class Policy:
         with self._lock:
             if version == self._version:
                 return
-            self._version = version
             try:
                 self._grants = self._read()
             except PolicyError as error:
                 _log.error("policy_not_read", extra={"detail": str(error), "in_force": "the last good one"})
             else:
                 _log.info("policy_read", extra={"identities": len(self._grants)})
+            # Only now: whoever sees this version goes by these grants, and everybody else waits for them.
+            self._version = version
 
     def _stat(self) -> _Version | None:
         try:
