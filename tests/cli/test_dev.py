@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.service import eventually
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["KEYSTEAD_ADDRESS", "KEYSTEAD_CA", "KEYSTEAD_CERT", "KEYSTEAD_KEY"]
 
 

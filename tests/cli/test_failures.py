@@ -19,6 +19,8 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from tests.support.service import free_port
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("KEYSTEAD_ADDRESS", "KEYSTEAD_CA", "KEYSTEAD_CERT", "KEYSTEAD_KEY")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.crypto import fingerprint
 
+pytestmark = pytest.mark.slow
+
 # Commands and the files that they would write.
 WRITERS = [
     (("wrapping-keys", "download", "acme"), ["public.pem"]),

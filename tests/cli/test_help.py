@@ -8,6 +8,8 @@ import typer
 from server import commands
 from server.cli import app
 
+pytestmark = pytest.mark.slow
+
 commands.add_to(app)
 
 

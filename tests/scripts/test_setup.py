@@ -12,6 +12,8 @@ import pytest
 from tests.support.service import eventually
 from tests.support.token import ROOT, softhsm_module
 
+pytestmark = pytest.mark.slow
+
 LIBC = next(Path("/lib").rglob("libc.so.6"))
 
 

@@ -12,6 +12,8 @@ from keystead.v1.rotation_service_pb2 import ListRotationsRequest
 from tests.support.crypto import OAEP_SHA256, WRONG_PADDINGS, encrypt, fingerprint
 from tests.support.service import openssl_zero_key_fingerprint, refused
 
+pytestmark = pytest.mark.slow
+
 MODULUS = 384
 
 

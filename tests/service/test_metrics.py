@@ -13,6 +13,8 @@ from tests.support.inventory import destroy, implant, inventory
 from tests.support.rows import rows_of
 from tests.support.service import Service, eventually, free_port, running
 
+pytestmark = pytest.mark.slow
+
 GAUGES = ("keystead_rotations_due", "keystead_main_keys_missing", "keystead_token_objects_unknown")
 
 
