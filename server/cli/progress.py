@@ -104,9 +104,6 @@ def _clock(seconds: float) -> str:
 
 def _end_of(rotation: Rotation) -> str:
     if rotation.state == Rotation.CANCELLED:
-        return (
-            f"The replaced key was put in charge again; {rotation.done_count} of {rotation.total_count} KEKs had been "
-            "re-wrapped."
-        )
+        return f"The replaced key was put in charge again. KEKs re-wrapped until then: {rotation.done_count}."
     seconds = (rotation.end_time.ToDatetime(UTC) - rotation.start_time.ToDatetime(UTC)).total_seconds()
-    return f"{rotation.done_count} KEKs were re-wrapped in {seconds:.1f} s."
+    return f"KEKs re-wrapped: {rotation.done_count}, in {seconds:.1f} s."

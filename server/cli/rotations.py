@@ -55,7 +55,7 @@ def watch(
         str | None,
         typer.Argument(
             metavar="[ROTATION]",
-            help="The rotation's id or name; default: the newest that has not ended.",
+            help="The rotation's id or name; default: the newest under way.",
             show_default=False,
         ),
     ] = None,
@@ -75,11 +75,13 @@ def watch(
     with connected(as_json=as_json) as channel:
         stub = RotationServiceStub(channel)
         if name is None:
-            under_way = [it.name for it in _all(stub, parent) if not it.HasField("end_time")]
+            newest = _all(stub, parent)
+            under_way = [it for it in newest if not it.HasField("end_time")]
             if not under_way:
-                tell("No rotation is under way.")
+                tell("No rotation is under way." + " This is the newest:" * bool(newest))
+            if not newest:
                 return
-            name = under_way[0]
+            name = (under_way or newest)[0].name
         try:
             progress.show(watching.watched(stub, name), as_json=as_json)
         except KeyboardInterrupt:

@@ -33,7 +33,7 @@ def test_a_bar_on_a_terminal_fills_until_the_rotation_ends(admin, org):
         assert terminal.ends() == 0
     assert "DONE" in terminal.shown
     assert "3/3, 0 failed" in terminal.shown
-    assert re.search(r"3 KEKs were re-wrapped in \d+\.\d s\.\n$", terminal.shown)
+    assert re.search(r"KEKs re-wrapped: 3, in \d+\.\d s\.\n$", terminal.shown)
     # The cursor is given back.
     assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")
 
@@ -60,7 +60,7 @@ def test_down_a_pipe_there_is_a_line_at_each_change(admin, org):
             stuck.mend()
             *_, done, last = watcher.stdout.read().splitlines()
             assert done.startswith("DONE 3/3, 0 failed")
-            assert last.startswith("3 KEKs were re-wrapped in ")
+            assert last.startswith("KEKs re-wrapped: 3, in ")
             assert (watcher.wait(30), watcher.stderr.read()) == (0, "")
 
 
@@ -90,14 +90,17 @@ def test_the_newest_that_has_not_ended_is_watched(admin, org):
 
 
 def test_what_has_ended_is_told_at_once(admin, org):
-    org.bring()
-    org.await_state(f"{org.name}/mainKeys/common", "RETIRED")
     done = admin.keystead("rotations", "watch", org.id)
     assert (done.stdout, done.stderr) == ("", "No rotation is under way.\n")
+    org.bring()
+    org.await_state(f"{org.name}/mainKeys/common", "RETIRED")
     name = admin.json("rotations", "list", org.id)["rotations"][0]["name"]
     told = admin.says("rotations", "watch", org.id, name).splitlines()
     assert told[0] == "DONE 0/0, 0 failed"
-    assert told[1].startswith("0 KEKs were re-wrapped in ")
+    assert told[1].startswith("KEKs re-wrapped: 0, in ")
+    done = admin.keystead("rotations", "watch", org.id)
+    assert done.stderr == "No rotation is under way. This is the newest:\n"
+    assert done.stdout.splitlines() == told
     with admin.at_terminal("rotations", "watch", org.id, name) as terminal:
         assert terminal.ends() == 0
     assert "DONE" in terminal.shown
@@ -109,7 +112,7 @@ def test_a_rotation_whose_key_came_back_is_cancelled(admin, org):
         admin.says("organizations", "disable-byok", org.id, "--yes")
         *_, state, last = watcher.stdout.read().splitlines()
         assert state == "CANCELLED 2/3, 0 failed"
-        assert last == "The replaced key was put in charge again; 2 of 3 KEKs had been re-wrapped."
+        assert last == "The replaced key was put in charge again. KEKs re-wrapped until then: 2."
         assert watcher.wait(30) == 0
         stuck.mend()
 
