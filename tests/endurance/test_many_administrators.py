@@ -65,8 +65,8 @@ def prepare_uploads(org: Organization, rows, count: int) -> list[Upload]:
             for key in pool.map(lambda _: org.wrapping_key(), range(2)):
                 made[key.name] = key
             # An organisation is given the same wrapping key until it is used: so these are, until all are made.
-            rows.change("UPDATE wrapping_keys SET state = 'USED'")
-    rows.change("UPDATE wrapping_keys SET state = 'USABLE'")
+            rows.change_all("UPDATE wrapping_keys SET state = 'USED'")
+    rows.change_all("UPDATE wrapping_keys SET state = 'USABLE'")
     values = cycle([os.urandom(32) for _ in range(5 * count // 6)])
     return [Upload(key.name, encrypt(key.public_key_pem.encode(), next(values))) for key in made.values()]
 

@@ -22,14 +22,13 @@ class Rows:
         return row
 
     def change(self, statement: str, **values: Any) -> None:
-<<<<<<< HEAD
         """Change exactly one row."""
+        assert self.change_all(statement, **values) == 1
+
+    def change_all(self, statement: str, **values: Any) -> int:
+        """Change any number of rows; return how many."""
         with self._engine.begin() as connection:
-            assert connection.execute(sa.text(statement), values).rowcount == 1
-=======
-        with self._engine.begin() as connection:
-            connection.execute(sa.text(statement), values)
->>>>>>> 6080fa3 (tests: forty administrators change one organisation at once, and all that they are told fits into one order of events)
+            return connection.execute(sa.text(statement), values).rowcount
 
 
 @contextmanager
