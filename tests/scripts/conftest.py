@@ -26,6 +26,14 @@ sys.exit(main())
 """
 
 
+@pytest.fixture(autouse=True, scope="session")
+def hangup_as_on_a_terminal():
+    """Where the tests were started so that a hang-up is ignored, the scripts would inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Checkout:
     """One copy, its scripts, and the processes of its service."""
 

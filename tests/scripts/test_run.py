@@ -54,7 +54,7 @@ def test_once_it_runs_it_is_not_started_again(newcomer):
 def test_the_demo_plays_the_whole_story(newcomer):
     told = newcomer.run("demo").stdout
     assert told.endswith("\nThe demo is complete.\n")
-    assert len(re.findall(r"^\d+\. ", told, re.MULTILINE)) == 10
+    assert len(re.findall(r"^\d+\. ", told, re.MULTILINE)) == 15
     assert "the quarterly report" in told
     assert [
         told.count(f"reason: {reason}") for reason in ("WRAPPING_KEY_NOT_USABLE", "WRAPPED_KEY_REJECTED", "FORBIDDEN")
