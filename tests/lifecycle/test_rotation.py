@@ -54,6 +54,7 @@ def test_a_further_activation_aims_the_rest_at_the_new_key(world, org):
         world.new_kek(org)
     first = world.bring(org)
     world.chores["rotate"]()
+    world.pass_time(timedelta(seconds=1))  # The list is ordered by time.
     second = world.bring(org)
     newest, oldest = (view.rotation for view in rotations(world, org))
     assert (oldest.from_main_key, oldest.to_main_key, oldest.total) == (COMMON, second.id, 7)
