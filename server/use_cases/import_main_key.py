@@ -21,6 +21,7 @@ from server.domain.errors import (
     PendingKeyExistsError,
     RecoveryKeyRequiredError,
     WeakKeyError,
+    WrappingKeyNotUsableError,
 )
 from server.domain.etags import etag_of_organization
 from server.domain.ids import MainKeyName, ObjectId
@@ -97,9 +98,13 @@ class ImportMainKey:
             self._objects.undo_create(ObjectRole.MAIN_KEY, key_id)
             self._uploads.reject(caller, upload, arrival)
             raise
-        except (KeysteadError, AnsweredBefore):
+        except (KeysteadError, AnsweredBefore) as error:
             self._objects.undo_create(ObjectRole.MAIN_KEY, key_id)
             self._uploads.give_back(upload)
+            if isinstance(error, WrappingKeyNotUsableError):
+                # A faster upload has used it up: perhaps this very request, sent twice.
+                with self._env.storage.read() as tx:
+                    terms.demand_new(tx, caller, self._env.clock())
             raise
         self._uploads.finish(upload)
         return imported
