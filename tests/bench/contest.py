@@ -39,8 +39,9 @@ Ready = tuple[Callable[[], Turn], Any]
 class Contender:
     """A contender that is ready."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, work: Any) -> None:
         self._pipe = pipe
+        pipe.send(work)
         self.told = self._received()
 
     def turn(self) -> Turn:
@@ -55,25 +56,29 @@ class Contender:
         return self._pipe.recv()
 
 
-def _serve(ready: Callable[[], AbstractContextManager[Ready]], pipe: Connection) -> None:
-    with ready() as (turn, told):
+def _serve(ready: Callable[[Any], AbstractContextManager[Ready]], pipe: Connection) -> None:
+    with ready(pipe.recv()) as (turn, told):
         pipe.send(told)
         while pipe.recv() == "turn":
             pipe.send(turn())
 
 
 @contextmanager
-def contender(ready: Callable[[], AbstractContextManager[Ready]]) -> Iterator[Contender]:
-    """Have a contender in a process of its own for a block."""
+def contender(ready: Callable[[Any], AbstractContextManager[Ready]], work: Any) -> Iterator[Contender]:
+    """Have a contender in a process of its own for a block, and give it its work."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
+    # The work goes through the pipe, which tells if there is nobody (any more) to take it.
     process = spawn.Process(target=_serve, args=(ready, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
-        yield Contender(ours)
+        yield Contender(ours, work)
         ours.send("end")
         process.join(PATIENCE)
+    except (EOFError, ConnectionError) as error:
+        process.join(PATIENCE)
+        raise RuntimeError(f"a contender ended by itself, with status {process.exitcode}") from error
     finally:
         process.kill()
         process.join()

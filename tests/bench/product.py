@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from server.domain.ids import COMMON
@@ -31,8 +32,17 @@ class TimedCustody(PooledCustody):
         return results
 
 
+@dataclass(frozen=True)
+class Task:
+    """How many KEKs are re-wrapped in a turn, and where all of it is."""
+
+    folder: Path
+    keks: int
+
+
 @contextmanager
-def product(folder: Path, count: int) -> Iterator[Ready]:
+def product(task: Task) -> Iterator[Ready]:
+    folder, count = task.folder, task.keks
     with opened(folder, custody=TimedCustody, limits=LIMITS) as world:
         org = world.new_organization()
         make_many_keks(world, org, count)

@@ -6,14 +6,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.bench.contest import Turn, contender
 from tests.bench.plain import plain
-from tests.bench.product import LIMITS, product
+from tests.bench.product import LIMITS, Task, product
 from tests.support.token import ROOT
 
 TARGET = 0.7
@@ -35,8 +34,8 @@ class Round:
 def measured(keks: int, rounds: int) -> list[Round]:
     with (
         tempfile.TemporaryDirectory(prefix="keystead-bench-") as folder,
-        contender(partial(product, Path(folder), keks)) as ours,
-        contender(partial(plain, ours.told)) as theirs,
+        contender(product, Task(Path(folder), keks)) as ours,
+        contender(plain, ours.told) as theirs,
     ):
         theirs.turn()  # The product has had its first turn, which counts for neither.
         return [Round(ours.turn(), theirs.turn()) for _ in range(rounds)]

@@ -1,10 +1,12 @@
 """The bench of rotation runs and writes what it found; how fast it is, no test asks."""
 
 import json
+import os
 import subprocess
 
 import pytest
 
+from tests.bench.contest import contender
 from tests.support.token import ROOT
 
 pytestmark = pytest.mark.slow
@@ -30,3 +32,13 @@ def test_the_bench_says_what_it_can_do():
         done = subprocess.run([ROOT / "scripts/bench", *arguments], capture_output=True, text=True, check=False)
         assert done.returncode != 0
         assert "rotation" in done.stderr
+
+
+def gone(status):
+    """A contender that ends before it is ready."""
+    os._exit(status)
+
+
+def test_a_contender_that_ends_by_itself_is_told():
+    with pytest.raises(RuntimeError, match="with status 3"), contender(gone, 3):
+        pass
