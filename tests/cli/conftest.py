@@ -51,7 +51,9 @@ class Person:
     @contextmanager
     def starts(self, *words) -> "Iterator[subprocess.Popen[str]]":
         """Type a command whose output goes down a pipe as it comes."""
-        command, pipe = [sys.executable, "-m", "server", *words], subprocess.PIPE
+        # A test run in the background of a script has Ctrl-C ignored, and would hand that down.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "server", *words]
+        pipe = subprocess.PIPE
         with subprocess.Popen(
             command,
             cwd=self.folder,

@@ -251,7 +251,7 @@ def test_the_end_of_a_timed_revocation_is_shown(org, active, seconds):
     assert key.revocation.reactivate_time.ToSeconds() - key.revocation.revoke_time.ToSeconds() == seconds
 
 
-# Looking before, and afterwards.
+# Looking before.
 
 
 def test_a_preview_tells_what_would_stop_and_stops_nothing(org, content, active):
@@ -275,30 +275,3 @@ def test_a_preview_tells_what_would_stop_and_stops_nothing(org, content, active)
     assert "locked" in preview(main_keys.DISABLE_BYOK).obstacle
     with refused("INVALID_ARGUMENT", "INVALID_FIELD"):
         preview(0)
-
-
-def test_a_copy_is_told_from_another_key(org):
-    value = os.urandom(32)
-    first, second = org.bring(value), org.bring()
-
-    def verify(key, copy):
-        wrapping_key = org.wrapping_key()
-        encrypted = encrypt(wrapping_key.public_key_pem.encode(), copy)
-        request = main_keys.VerifyMainKeyCopyRequest(
-            name=key.name, wrapping_key=wrapping_key.name, encrypted_key=encrypted
-        )
-        answer = org.admin.main_keys.VerifyMainKeyCopy(request)
-        with refused("FAILED_PRECONDITION", "WRAPPING_KEY_NOT_USABLE"):
-            org.admin.main_keys.VerifyMainKeyCopy(request)
-        return answer
-
-    answer = verify(first, value)
-    assert (answer.matches, answer.matching_main_key) == (True, first.name)
-    assert answer.copy_fingerprint == fingerprint(value) == first.fingerprint
-    assert org.main_key(first.name).HasField("verify_time")
-    answer = verify(second, value)
-    assert (answer.matches, answer.matching_main_key) == (False, first.name)
-    answer = verify(second, os.urandom(32))
-    assert (answer.matches, answer.matching_main_key) == (False, "")
-    assert not org.main_key(second.name).HasField("verify_time")
-    assert not organization(org).HasField("verify_time")
