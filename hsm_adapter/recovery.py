@@ -80,10 +80,8 @@ class Recovery:
                 if begun or not self._repaired(Fault.TOKEN, None, used):
                     raise
             except ObjectMissingError:
-                if begun or era is None or "look" in used or not self._may_look_again():
+                if begun or era is None or not self._looks_again(era, used):
                     raise
-                used.add("look")
-                self._module.restart(era[0])
 
     def _repaired(self, fault: Fault, era: Era | None, used: set[str]) -> bool:
         for step in _LADDERS.get(fault, ()):
@@ -106,6 +104,16 @@ class Recovery:
                 # The next rung: this very login may be what needs the module initialised anew.
                 return self._module.restart(era[0])
         return True  # A broken session has been replaced by the end of its lease.
+
+    def _looks_again(self, era: Era, used: set[str]) -> bool:
+        if "era" not in used and not self._pool.is_current(era):
+            # It was looked for while the login was lost, and another thread has logged in anew meanwhile.
+            used.add("era")
+            return True
+        if "look" not in used and self._may_look_again():
+            used.add("look")
+            return self._module.restart(era[0])
+        return False
 
     def _may_look_again(self) -> bool:
         with self._lock:

@@ -156,6 +156,11 @@ class SessionPool:
         """Return whether the user is logged in, by the token's own word."""
         return self.cryptoki.session_state(session.handle) == SessionState.RW_USER_FUNCTIONS
 
+    def is_current(self, era: Era) -> bool:
+        """Return whether sessions of this era are still those of the present login."""
+        with self._lock:
+            return self._anchor is not None and self._anchor.era == era
+
     def log_in_again(self, seen: Era) -> None:
         """Log in anew, unless that was done since era `seen`; all threads share the new login.
 

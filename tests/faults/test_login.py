@@ -80,8 +80,24 @@ def test_being_logged_in_already_is_success(settings, shim):
         token.random(1)
 
 
-def test_threads_that_lose_the_login_log_in_once(token, shim):
+def test_a_key_that_is_missed_while_another_thread_logs_in_is_only_looked_for_again(token, shim, monkeypatch):
+    token.generate_main_key(main := secrets.token_bytes(16))
+    before = shim.count("C_Login")
+    asked = token._pool.is_logged_in
 
+    def asked_too_late(session):
+        token._pool.log_in_again(session.era)
+        return asked(session)
+
+    monkeypatch.setattr(token._pool, "is_logged_in", asked_too_late)
+    with token._pool.lease() as session:
+        token._cryptoki.logout(session.handle)
+    token.create_kek(main, b"")
+    assert shim.count("C_Login") == before + 1
+    assert shim.count("C_Initialize") == 1
+
+
+def test_threads_that_lose_the_login_log_in_once(token, shim):
     token.generate_main_key(main := secrets.token_bytes(16))
     before = shim.count("C_Login")
     with token._pool.lease() as session:
@@ -92,7 +108,6 @@ def test_threads_that_lose_the_login_log_in_once(token, shim):
 
 
 def test_the_number_of_sessions_is_bounded(settings, shim, monkeypatch):
-
     monkeypatch.setattr(sessions, "_PATIENCE", 0.05)
     with HsmToken.open(replace(settings, sessions=3)) as token, ExitStack() as stack:
         for _ in range(3):
