@@ -8,10 +8,12 @@ from hsm_adapter.errors import (
     HsmReadOnlyError,
     HsmUnavailableError,
     KekBindingError,
+    KekRejectedError,
     ObjectMissingError,
     RejectedInputError,
 )
-from hsm_adapter.keks import KekInUse, WrappedKek
+from hsm_adapter.kek_cache import KekCacheLimits, KekStatistics
+from hsm_adapter.keks import KeksInUse, KekToUse, WrappedKek
 from hsm_adapter.probe import CapabilityReport, Check, probe
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.templates import Role
@@ -30,7 +32,11 @@ __all__ = [
     "HsmToken",
     "HsmUnavailableError",
     "KekBindingError",
-    "KekInUse",
+    "KekCacheLimits",
+    "KekRejectedError",
+    "KekStatistics",
+    "KekToUse",
+    "KeksInUse",
     "MainKeyReport",
     "ObjectMissingError",
     "RejectedInputError",

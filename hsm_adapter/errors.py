@@ -19,7 +19,13 @@ class RejectedInputError(HsmError):
     reason = "REJECTED_INPUT"
 
 
-class KekBindingError(HsmError):
+class KekRejectedError(HsmError):
+    """The token is well, and a KEK does not unwrap under its main key."""
+
+    reason = "KEK_REJECTED"
+
+
+class KekBindingError(KekRejectedError):
     """A KEK unwraps, but its binding says that it belongs elsewhere."""
 
     reason = "KEK_BINDING"

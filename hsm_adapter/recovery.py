@@ -6,8 +6,7 @@ initialise the module anew.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from hsm_adapter.constants import Mechanism
@@ -45,18 +44,12 @@ class Recovery:
         self._lock = threading.Lock()
         self._looked_again = -_SECOND_LOOK
 
-    def run(self, work: Callable[[Session], T]) -> T:
+    def run(self, work: Callable[[Session], T], *, wanted: bytes | None = None) -> T:
         """Return what `work` returns; it may be begun again from its start.
 
-        Raises:
-            HsmError: it cannot be done.
-        """
-        with self.hold(work) as (_, result):
-            return result
-
-    @contextmanager
-    def hold(self, begin: Callable[[Session], T]) -> Iterator[tuple[Session, T]]:
-        """Have a session in which `begin` was done for a block; only `begin` is repeated, not the block.
+        Args:
+            work: is given a session.
+            wanted: the KEK that `work` uses first, by what it is bound to.
 
         Raises:
             HsmError: it cannot be done.
@@ -64,23 +57,19 @@ class Recovery:
         used: set[str] = set()
         while True:
             era: Era | None = None
-            begun = False
             try:
-                with self._pool.lease() as session:
+                with self._pool.lease(wanted=wanted) as session:
                     era = session.era
-                    result = begin(session)
-                    begun = True
-                    yield session, result
-                    return
+                    return work(session)
             except CryptokiError as error:
                 fault = self._diagnosed(error)
-                if begun or not self._repaired(fault, era, used):
+                if not self._repaired(fault, era, used):
                     raise error_for(fault, error) from error
             except TokenMissingError:
-                if begun or not self._repaired(Fault.TOKEN, None, used):
+                if not self._repaired(Fault.TOKEN, None, used):
                     raise
             except ObjectMissingError:
-                if begun or era is None or not self._looks_again(era, used):
+                if era is None or not self._looks_again(era, used):
                     raise
 
     def _repaired(self, fault: Fault, era: Era | None, used: set[str]) -> bool:
@@ -154,7 +143,6 @@ class Recovery:
         for handle in (again, key, wrapping_key):
             cryptoki.destroy_object(session.handle, handle)
 
-    def fault_within(self, session: Session, error: CryptokiError) -> HsmError:
-        """Return the error for a call that failed within a held session, which is to be replaced."""
-        session.broken = True
+    def verdict(self, error: CryptokiError) -> HsmError:
+        """Return what a failed call means: RejectedInputError only if the token is well."""
         return error_for(self._diagnosed(error), error)

@@ -4,13 +4,15 @@ Closing the session that logged in would log every session out, and private obje
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hsm_adapter.constants import Rv, SessionState, User
 from hsm_adapter.cryptoki import Cryptoki, CryptokiError, TokenInfo, find_token
 from hsm_adapter.errors import HsmAuthenticationError, HsmCapacityError, HsmUnavailableError, TokenMissingError
+from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekCounter, LoadedKek, LoadedKeks
 from hsm_adapter.module import Module
 from hsm_adapter.pin_file import PinFile
 from hsm_adapter.return_values import Fault, error_for, fault_of
@@ -18,17 +20,32 @@ from hsm_adapter.return_values import Fault, error_for, fault_of
 _PATIENCE = 5.0
 """Seconds that a caller waits for a free session."""
 
+_NOBODY = ""
+"""A tenant that has no KEKs: those whose time is over go with it."""
+
 Era = tuple[int, int]
 """The module's generation and the number of the login: handles of another era are void."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
-    """An open session; `broken` when a call in it failed, so that it is closed and not used again."""
+    """An open session.
+
+    Attributes:
+        handle: the session.
+        era: when it was opened.
+        broken: a call in it failed, so that it is closed and not used again.
+        keeper: the session to which the loaded KEKs belong, once there is one.
+        keks: the KEKs that stay loaded.
+        to_unload: tenants whose KEKs are to go before the next lease; guarded by the pool.
+    """
 
     handle: int
     era: Era
     broken: bool = False
+    keeper: "Session | None" = None
+    keks: LoadedKeks = field(default_factory=LoadedKeks)
+    to_unload: frozenset[str] = frozenset()
 
 
 class SessionPool:
@@ -36,26 +53,42 @@ class SessionPool:
 
     Attributes:
         cryptoki: the functions of the module.
+        kek_limits: how much of KEKs stays loaded.
+        counter: counts the KEKs that are loaded.
     """
 
-    def __init__(self, module: Module, *, label: str | None, serial: str | None, pin_file: PinFile, size: int) -> None:
+    def __init__(
+        self,
+        module: Module,
+        *,
+        label: str | None,
+        serial: str | None,
+        pin_file: PinFile,
+        size: int,
+        kek_limits: KekCacheLimits = DEFAULT_KEK_LIMITS,
+    ) -> None:
         self.cryptoki: Cryptoki = module.cryptoki
         self._module = module
         self._label = label
         self._serial = serial
         self._pin_file = pin_file
+        self.kek_limits = kek_limits
+        self.counter = KekCounter()
+        self._size = size
         self._room = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._anchor: Session | None = None
         self._token: TokenInfo | None = None
         self._logins = 0
+        self._open: set[Session] = set()
         self._idle: list[Session] = []
 
     @contextmanager
-    def lease(self, *, beyond_limit: bool = False) -> Iterator[Session]:
+    def lease(self, *, wanted: bytes | None = None, beyond_limit: bool = False) -> Iterator[Session]:
         """Have a session for a block, alone.
 
         Args:
+            wanted: if a free session has loaded the KEK that is bound to this, that session is taken.
             beyond_limit: take a session beyond the pool's size, for somebody who already holds one.
 
         Raises:
@@ -68,11 +101,13 @@ class SessionPool:
             raise HsmCapacityError("All sessions with the token are in use.")
         try:
             with self._module.in_use() as generation:
-                session = self._take(generation)
+                session = self._take(generation, wanted)
                 try:
                     yield session
-                except BaseException:
-                    session.broken = True
+                except BaseException as error:
+                    # What is wrong with an input, or with a caller, leaves the session as good as it was.
+                    if isinstance(error, CryptokiError) or not isinstance(error, Exception):
+                        session.broken = True
                     raise
                 finally:
                     self._give_back(session)
@@ -94,28 +129,86 @@ class SessionPool:
             raise HsmUnavailableError("The token was not reached yet.")
         return self._token
 
-    def _take(self, generation: int) -> Session:
+    def _take(self, generation: int, wanted: bytes | None) -> Session:
         with self._lock:
             anchor = self._anchored(generation)
             while self._idle:
-                session = self._idle.pop()
+                session = self._idle.pop(self._best(wanted))
                 if session.era == anchor.era:
                     return session
                 self._close(session)
-        return Session(self.cryptoki.open_session(self.token.slot), anchor.era)
+            session = Session(self.cryptoki.open_session(self.token.slot), anchor.era)
+            self._open.add(session)
+            return session
+
+    def _best(self, wanted: bytes | None) -> int:
+        if wanted is not None:
+            for place, session in enumerate(self._idle):
+                if wanted in session.keks:
+                    return place
+        return -1
 
     def _give_back(self, session: Session) -> None:
-        with self._lock:
-            if session.broken or self._anchor is None or session.era != self._anchor.era:
-                self._close(session)
-            else:
-                self._idle.append(session)
+        while True:
+            with self._lock:
+                is_void = session.broken or self._anchor is None or session.era != self._anchor.era
+                if is_void or len(self._idle) >= self._size:
+                    self._close(session)
+                    return
+                if not session.to_unload:
+                    self._idle.append(session)
+                    return
+                tenants, session.to_unload = session.to_unload, frozenset()
+            self.unload(session, session.keks.forget_tenants(tenants, time.monotonic()))
 
     def _close(self, session: Session) -> None:
+        self._open.discard(session)
+        self.close_keeper(session)
         # The handle of an older generation may by now be somebody else's session.
         if session.era[0] == self._module.generation:
             with suppress(CryptokiError):
                 self.cryptoki.close_session(session.handle)
+
+    # The keepers of loaded KEKs.
+
+    def keeper_of(self, session: Session) -> Session:
+        """Return the session to which what the leased one loads is to belong."""
+        if session.keeper is None:
+            session.keeper = Session(self.cryptoki.open_session(self.token.slot), session.era)
+        return session.keeper
+
+    def close_keeper(self, session: Session) -> None:
+        """Unload all that a session has loaded."""
+        keeper, session.keeper = session.keeper, None
+        self.counter.add(unloads=session.keks.forget_all())
+        if keeper is not None and keeper.era[0] == self._module.generation:
+            with suppress(CryptokiError):
+                self.cryptoki.close_session(keeper.handle)
+
+    def unload(self, session: Session, keks: list[LoadedKek]) -> None:
+        """Destroy the objects of KEKs that a leased session has forgotten. If that fails, the session is broken."""
+        if not keks or session.keeper is None:
+            return
+        try:
+            for kek in keks:
+                self.cryptoki.destroy_object(session.keeper.handle, kek.handle)
+        except CryptokiError:
+            session.broken = True
+        self.counter.add(unloads=len(keks))
+
+    def unload_tenants(self, tenants: frozenset[str]) -> None:
+        """Unload all KEKs of these tenants, and those whose time is over: now, or at the end of a session's lease."""
+        with self._module.in_use():
+            with self._lock:
+                for session in self._open:
+                    session.to_unload |= tenants | {_NOBODY}
+            for _ in range(self._size):
+                with self._lock:
+                    place = next((place for place, it in enumerate(self._idle) if it.to_unload), None)
+                    if place is None:
+                        return
+                    session = self._idle.pop(place)
+                self._give_back(session)
 
     # The login.
 

@@ -5,10 +5,11 @@ HsmCapacityError, HsmPolicyError and HsmReadOnlyError beside what it names.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,7 +18,8 @@ from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism
 from hsm_adapter.cryptoki import CryptokiError, TokenInfo
 from hsm_adapter.errors import HsmError, HsmPolicyError, KekBindingError, RejectedInputError
-from hsm_adapter.keks import KekInUse, KekWork, WrappedKek
+from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekStatistics
+from hsm_adapter.keks import KeksInUse, KekToUse, KekWork, WrappedKek
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, OAEP_SHA256
 from hsm_adapter.module import Module
 from hsm_adapter.objects import Objects
@@ -27,6 +29,8 @@ from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.templates import Role
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class HsmSettings:
         profile: a name in PROFILES.
         sessions: how many calls may be in the token at a time.
         init_args: what some libraries want in C_Initialize's pReserved.
+        keks: how much of KEKs stays loaded.
     """
 
     module_path: Path
@@ -50,6 +55,7 @@ class HsmSettings:
     profile: str = "standard"
     sessions: int = 8
     init_args: str | None = None
+    keks: KekCacheLimits = DEFAULT_KEK_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class HsmToken:
             serial=settings.token_serial,
             pin_file=PinFile(settings.pin_file),
             size=settings.sessions,
+            kek_limits=settings.keks,
         )
         token = cls(module, pool, PROFILES[settings.profile])
         try:
@@ -282,7 +289,7 @@ class HsmToken:
                 except CryptokiError as error:
                     if fault_of(error) not in {Fault.CALLER, Fault.AMBIGUOUS}:
                         raise
-                    refusal = self._recovery.fault_within(session, error)
+                    refusal = self._recovery.verdict(error)
                     if not isinstance(refusal, RejectedInputError):
                         raise refusal from error
                     results.append(refusal)
@@ -291,24 +298,33 @@ class HsmToken:
 
         return self._recovery.run(work)
 
-    @contextmanager
-    def use_kek(self, main_key: bytes, kek: WrappedKek, context: bytes) -> Iterator[KekInUse]:
-        """Have a KEK in the token for a block.
+    def with_keks(self, work: Callable[[KeksInUse], T], *, first: KekToUse | None = None) -> T:
+        """Return what `work` makes of KEKs. When the token is lost meanwhile, `work` is begun again from its start.
 
-        Raises:
-            ObjectMissingError: there is no such main key.
-            RejectedInputError: the KEK does not unwrap under it.
-            KekBindingError: the KEK is bound to another context.
+        Args:
+            work: uses KEKs; an exception that it does not know it must let pass.
+            first: the KEK that is used first.
         """
 
-        def load(session: Session) -> int:
-            return self._keks.load(session, self._objects.find(session, Role.MAIN_KEY, main_key), kek, context)
-
-        with self._recovery.hold(load) as (session, handle):
-            in_use = KekInUse(
-                recovery=self._recovery, pool=self._pool, work=self._keks, session=session, load=load, handle=handle
+        def run(session: Session) -> T:
+            in_use = KeksInUse(
+                recovery=self._recovery, pool=self._pool, objects=self._objects, work=self._keks, session=session
             )
             try:
-                yield in_use
+                return work(in_use)
             finally:
-                in_use.end()
+                self._pool.counter.add(hits=in_use.hits)
+
+        return self._recovery.run(run, wanted=None if first is None else first.context)
+
+    def unload_keks(self, tenants: frozenset[str] = frozenset()) -> None:
+        """Destroy the objects of the KEKs of these tenants, and of those that were loaded long ago.
+
+        It is done when this returns, save in sessions that are in use: there, when that use ends.
+        """
+        self._pool.unload_tenants(tenants)
+
+    @property
+    def kek_statistics(self) -> KekStatistics:
+        """What was counted of loading KEKs."""
+        return self._pool.counter.read()

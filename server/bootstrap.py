@@ -32,6 +32,8 @@ from server.use_cases.reconcile import Reconcile, Reconciliation
 
 USES_INTERVAL = 1.0
 """Seconds between two times that a worker writes down how much content keys were used."""
+KEKS_INTERVAL = 10.0
+"""Seconds between two times that a worker unloads the KEKs that were not used for long."""
 
 
 class UnfitTokenError(Exception):
@@ -48,9 +50,14 @@ def new_id() -> ObjectId:
     return object_id(secrets.token_bytes(16))
 
 
+def monotonic() -> float:
+    """Return the seconds since the machine was started, those that it slept through included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def sleep_until(moment: float) -> None:
-    """Return when the monotonic clock has reached `moment` (seconds)."""
-    time.sleep(max(0.0, moment - time.monotonic()))
+    """Return when `monotonic` has reached `moment` (seconds)."""
+    time.sleep(max(0.0, moment - monotonic()))
 
 
 def _hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
@@ -72,6 +79,7 @@ def _hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
         profile=hsm.profile,
         sessions=hsm.sessions,
         init_args=hsm.init_args,
+        keks=hsm_adapter.KekCacheLimits(hsm.cached_keks, hsm.cached_kek_lifetime.total_seconds()),
     )
 
 
@@ -113,7 +121,7 @@ def opened(settings: Settings) -> Iterator[Parts]:
             clock=utc_now,
             new_id=new_id,
             sleep_until=sleep_until,
-            monotonic=time.monotonic,
+            monotonic=monotonic,
             limits=settings.limits(),
         )
         yield Parts(env, custody, storage, TokenObjects(env))
@@ -147,7 +155,11 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
     policy = Policy(settings.policy.file)
     with opened(settings) as parts:
         do = use_cases(parts.env)
-        with repeated("uses", USES_INTERVAL, do.uses.write):
+        with (
+            do.authorities.kept(),
+            repeated("uses", USES_INTERVAL, do.uses.write),
+            repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
+        ):
             serve(_listen(settings), do, policy, (parts.custody.check, parts.storage.check), stopping)
 
 

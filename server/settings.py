@@ -79,6 +79,10 @@ class HsmSettings(_Section):
     """How this kind of token wants to be asked: standard, softhsm or value-len."""
     sessions: Annotated[int, Field(ge=2, le=1024)] = 8
     """Sessions that each process opens, 2 to 1024: how many calls may be in the token at a time."""
+    cached_keks: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """KEKs that stay loaded in the token for each session, 1 to 100000."""
+    cached_kek_lifetime: PositiveTime = timedelta(minutes=10)
+    """How long a KEK stays loaded before it is loaded anew."""
     init_args: str | None = None
     """What the library is given when it is initialised, for those that want such a string (NSS)."""
     softhsm2_conf: Path | None = None
@@ -100,6 +104,10 @@ class LifeSettings(_Section):
     """How long a RETIRED main key stays in the token."""
     deleted_lifetime: PositiveTime = _LIMITS.deleted_lifetime
     """How long a deletion can be undone; then the key's object in the token is destroyed."""
+    revocation_bound: Annotated[timedelta, Field(ge=timedelta(seconds=2), le=timedelta(minutes=10))] = (
+        _LIMITS.revocation_bound
+    )
+    """The time from a revocation after which nothing of its organisation succeeds; the same on every machine."""
     intent_age: PositiveTime = _LIMITS.intent_age
     """From this age on, an object that was about to be made is held to be left behind by a crash."""
     wrapping_key_algorithm: Algorithm = _LIMITS.default_algorithm
@@ -150,6 +158,8 @@ class Settings(BaseSettings):
             wrapping_key_lifetime=self.life.wrapping_key_lifetime,
             retired_lifetime=self.life.retired_lifetime,
             deleted_lifetime=self.life.deleted_lifetime,
+            revocation_bound=self.life.revocation_bound,
+            authority_lease=self.life.revocation_bound / 2,
             intent_age=self.life.intent_age,
             default_algorithm=self.life.wrapping_key_algorithm,
         )

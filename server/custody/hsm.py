@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
+from typing import TypeVar
 
 from typing_extensions import override
 
 import hsm_adapter
-from hsm_adapter import HsmError, HsmToken, Role
+from hsm_adapter import HsmError, HsmToken, KekToUse, Role
 from server.domain.errors import (
     EncryptedKeyRejectedError,
     KekRejectedError,
@@ -20,13 +21,15 @@ from server.domain.errors import (
     WrappingKeyDamagedError,
     WrappingKeyNotUsableError,
 )
-from server.domain.ids import ObjectId
+from server.domain.ids import ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
-from server.domain.keks import WrappedKek
-from server.domain.ports import Custody, KekInUse
+from server.domain.keks import UsableKek, WrappedKek, binding_context
+from server.domain.ports import Custody, KeksInUse
 from server.domain.wrapping_keys import Algorithm
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ROLES: Mapping[ObjectRole, Role] = MappingProxyType(
     {ObjectRole.WRAPPING_KEY: Role.WRAPPING_KEY, ObjectRole.MAIN_KEY: Role.MAIN_KEY}
@@ -48,8 +51,10 @@ def _translated(
     """
     try:
         yield
-    except (hsm_adapter.RejectedInputError, hsm_adapter.KekBindingError) as error:
+    except hsm_adapter.RejectedInputError as error:
         raise rejected() from error
+    except hsm_adapter.KekRejectedError as error:
+        raise KekRejectedError from error
     except hsm_adapter.ObjectMissingError as error:
         raise missing() from error
     except hsm_adapter.HsmCapacityError as error:
@@ -59,21 +64,38 @@ def _translated(
         raise TokenUnavailableError from error
 
 
-class _KekInUse(KekInUse):
-    """A KEK in the token, in the domain's terms."""
+class _KeksInUse(KeksInUse):
+    """KEKs in the token, in the domain's terms."""
 
-    def __init__(self, kek: hsm_adapter.KekInUse) -> None:
-        self._kek = kek
-
-    @override
-    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        with _translated():
-            return self._kek.encrypt(plaintext, associated_data)
+    def __init__(self, keks: hsm_adapter.KeksInUse) -> None:
+        self._keks = keks
+        self._known: dict[ObjectId, tuple[UsableKek, KekToUse]] = {}
 
     @override
-    def decrypt(self, sealed: bytes, associated_data: bytes) -> bytes:
-        with _translated(rejected=WrappedKeyRejectedError):
-            return self._kek.decrypt(sealed, associated_data)
+    def encrypt(self, kek: UsableKek, plaintext: bytes, associated_data: bytes) -> bytes:
+        with _translated(missing=MainKeyMissingError):
+            return self._keks.encrypt(self._named(kek), plaintext, associated_data)
+
+    @override
+    def decrypt(self, kek: UsableKek, sealed: bytes, associated_data: bytes) -> bytes:
+        with _translated(rejected=WrappedKeyRejectedError, missing=MainKeyMissingError):
+            return self._keks.decrypt(self._named(kek), sealed, associated_data)
+
+    def _named(self, kek: UsableKek) -> KekToUse:
+        known = self._known.get(kek.id)
+        if known is None or known[0] is not kek:
+            known = self._known[kek.id] = kek, _to_use(kek)
+        return known[1]
+
+
+def _to_use(kek: UsableKek) -> KekToUse:
+    return KekToUse(
+        tenant=kek.organization,
+        context=binding_context(kek.organization, kek.id),
+        stamp=kek.epoch,
+        main_key=bytes.fromhex(kek.main_key),
+        kek=hsm_adapter.WrappedKek(kek.key.wrapped, kek.key.binding),
+    )
 
 
 class HsmCustody(Custody):
@@ -154,16 +176,22 @@ class HsmCustody(Custody):
         return [result if isinstance(result, bytes) else KekRejectedError() for result in results]
 
     @override
-    def use_kek(self, main_key: ObjectId, kek: WrappedKek, context: bytes) -> AbstractContextManager[KekInUse]:
-        return self._use(bytes.fromhex(main_key), hsm_adapter.WrappedKek(kek.wrapped, kek.binding), context)
+    def with_keks(self, work: Callable[[KeksInUse], T], first: UsableKek) -> T:
+        def run(keks: hsm_adapter.KeksInUse) -> T:
+            try:
+                return work(_KeksInUse(keks))
+            except MainKeyMissingError as error:
+                if isinstance(error.__cause__, hsm_adapter.ObjectMissingError):
+                    raise error.__cause__ from None  # So that the adapter looks again.
+                raise
 
-    @contextmanager
-    def _use(self, main_key: bytes, kek: hsm_adapter.WrappedKek, context: bytes) -> Iterator[KekInUse]:
-        with (
-            _translated(rejected=KekRejectedError, missing=MainKeyMissingError),
-            self._token.use_kek(main_key, kek, context) as kek_in_use,
-        ):
-            yield _KekInUse(kek_in_use)
+        with _translated(missing=MainKeyMissingError):
+            return self._token.with_keks(run, first=_to_use(first))
+
+    @override
+    def unload_keks(self, organizations: frozenset[OrganizationId] = frozenset()) -> None:
+        with suppress(HsmError):
+            self._token.unload_keks(organizations)
 
     @override
     def random(self, size: int) -> bytes:

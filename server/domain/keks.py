@@ -44,6 +44,19 @@ class Kek:
         return max(0, ENCRYPTIONS_LIMIT - self.reserved_encryptions)
 
 
+@dataclass(frozen=True, slots=True)
+class UsableKek:
+    """A KEK, and all that is needed to use it."""
+
+    organization: OrganizationId
+    id: ObjectId
+    key: WrappedKek
+    main_key: ObjectId
+    """The object in the token of the main key that wraps it."""
+    epoch: int
+    """Its organisation's when this was read."""
+
+
 def binding_context(organization: OrganizationId, kek: ObjectId) -> bytes:
     """Return what a KEK's binding authenticates, so that a row moved to another place is noticed."""
     return b"keystead.v1.kek" + length_prefixed(organization.encode(), bytes.fromhex(kek))

@@ -118,6 +118,7 @@ class MainKeyService(MainKeyServiceServicer):
                 reason=request.reason,
                 reactivate_after=_reactivate_after(request),
             )
+            self._do.authorities.settle()
             return convert.revoked(revoked)
 
         return self._boundary.answer_once(context, messages.RevokeMainKeyResponse, work)

@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL
 _POSTGRES_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
 _CONNECT_TIMEOUT = 5
 """Seconds."""
+_SILENCE = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
+"""A machine that is gone without a word is noticed after about five seconds (the last one in milliseconds)."""
 _SQLITE_PATIENCE = 10
 """Seconds that a writer waits for another."""
 
@@ -39,7 +41,7 @@ def make_engine(url: str) -> sa.Engine:
             max_overflow=16,
             pool_pre_ping=True,
             pool_timeout=_CONNECT_TIMEOUT,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "options": _POSTGRES_OPTIONS},
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "options": _POSTGRES_OPTIONS, **_SILENCE},
             hide_parameters=True,
         )
     raise ValueError("The database URL must be sqlite:///FILE or postgresql://USER@HOST/DATABASE.")

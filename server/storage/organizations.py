@@ -1,19 +1,31 @@
 """The rows of organisations."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
 from server.domain import ports
+from server.domain.authority import AuthoritySnapshot
 from server.domain.errors import OrganizationExistsError
 from server.domain.ids import OrganizationId
 from server.domain.organizations import Organization
 from server.storage.part import Part, values_of
-from server.storage.tables import organizations
+from server.storage.tables import main_keys, organizations
+
+CHANNEL = "keystead_authority"
+"""Where PostgreSQL tells of organisations whose row changes."""
+_AT_ONCE = 1000
+"""Organisations that one query is about."""
 
 
 def _organization(row: sa.RowMapping) -> Organization:
     return Organization(**row)
+
+
+def _snapshot(row: sa.RowMapping) -> AuthoritySnapshot:
+    return AuthoritySnapshot(**row)
 
 
 class Organizations(Part, ports.Organizations):
@@ -43,6 +55,23 @@ class Organizations(Part, ports.Organizations):
         self.change(
             sa.update(organizations).where(organizations.c.id == organization.id).values(values_of(organization))
         )
+        if not self.is_sqlite:
+            self.execute(sa.select(sa.func.pg_notify(CHANNEL, organization.id)))
+
+    @override
+    def authorities(self, organization_ids: Sequence[OrganizationId]) -> list[AuthoritySnapshot]:
+        query = sa.select(
+            organizations.c.id.label("organization"),
+            organizations.c.epoch,
+            main_keys.c.id.label("main_key"),
+            main_keys.c.state,
+        ).join_from(
+            organizations,
+            main_keys,
+            sa.and_(main_keys.c.organization == organizations.c.id, main_keys.c.id == organizations.c.main_key),
+        )
+        parts = [organization_ids[start : start + _AT_ONCE] for start in range(0, len(organization_ids), _AT_ONCE)]
+        return [it for part in parts for it in self.all(query.where(organizations.c.id.in_(part)), _snapshot)]
 
     @override
     def page(

@@ -13,6 +13,7 @@ from server.domain.errors import StorageUnavailableError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
 from server.storage.change_requests import AnsweredRequests
+from server.storage.changes import heard
 from server.storage.engine import make_engine, reading, writing
 from server.storage.faults import translated
 from server.storage.keks import Keks, Rewraps
@@ -130,6 +131,10 @@ class SqlStorage(ports.Storage):
                 yield _Batch(claimed, connection)
                 return
         yield _UnheldBatch(claimed, self)
+
+    @override
+    def changes(self) -> AbstractContextManager[ports.Changes]:
+        return heard(self._engine)
 
     @override
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from server.use_cases.authorities import Authorities
 from server.use_cases.byok import Byok
 from server.use_cases.content_keys import (
     GenerateContentKeys,
@@ -12,6 +13,7 @@ from server.use_cases.content_keys import (
 )
 from server.use_cases.create_kek import CreateKek
 from server.use_cases.create_organization import CreateOrganization
+from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment, Limits
 from server.use_cases.get_wrapping_key import GetWrappingKey
 from server.use_cases.import_main_key import Import, ImportMainKey
@@ -88,6 +90,8 @@ class UseCases:
     generate_content_keys: GenerateContentKeys
     wrap_content_keys: WrapContentKeys
     unwrap_content_keys: UnwrapContentKeys
+    authorities: Authorities
+    """To be kept up to date."""
     uses: UseCounter
     """To be written once in a while."""
 
@@ -96,7 +100,9 @@ def use_cases(env: Environment) -> UseCases:
     """Return every use case over one environment."""
     objects = TokenObjects(env)
     uploads = Uploads(env, objects)
-    access = KekAccess(env)
+    authorities = Authorities(env)
+    access = KekAccess(env, authorities)
+    encryptions = Encryptions(env.storage, env.limits.encryptions_block)
     return UseCases(
         create_organization=CreateOrganization(env),
         get_organization=GetOrganization(env),
@@ -115,8 +121,9 @@ def use_cases(env: Environment) -> UseCases:
         create_kek=CreateKek(env),
         get_kek=GetKek(env),
         list_keks=ListKeks(env),
-        generate_content_keys=GenerateContentKeys(env, access),
-        wrap_content_keys=WrapContentKeys(access),
+        generate_content_keys=GenerateContentKeys(env, access, encryptions),
+        wrap_content_keys=WrapContentKeys(access, encryptions),
         unwrap_content_keys=UnwrapContentKeys(access),
+        authorities=authorities,
         uses=access.uses,
     )

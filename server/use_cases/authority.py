@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from server.domain.authority import AuthoritySnapshot
 from server.domain.errors import ResourceNotFoundError
 from server.domain.ids import OrganizationId, OrganizationName
 from server.domain.main_keys import MainKey, State
 from server.domain.moves import Situation
-from server.domain.organizations import Organization, demand_unlocked
+from server.domain.organizations import Organization
 from server.domain.ports import Transaction
 
 
@@ -27,7 +28,12 @@ class Authority:
         Raises:
             OrganizationLockedError: its main key is REVOKED, DELETED or REMOVED.
         """
-        demand_unlocked(self.main_key)
+        self.snapshot.demand_unlocked()
+
+    @property
+    def snapshot(self) -> AuthoritySnapshot:
+        """Return what of this decides whether the organisation may work."""
+        return AuthoritySnapshot(self.organization.id, self.organization.epoch, self.main_key.id, self.main_key.state)
 
 
 def situation(tx: Transaction, authority: Authority) -> Situation:

@@ -19,10 +19,10 @@ from server.domain.errors import (
     WrappedKeyRejectedError,
 )
 from server.domain.ids import KekName, ObjectId, OrganizationId
-from server.domain.ports import KekInUse
 from server.domain.roles import Caller, Operation, authorize
+from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment
-from server.use_cases.kek_access import KekAccess
+from server.use_cases.kek_access import KekAccess, Keks
 
 Item = tuple[bytes, Context]
 
@@ -51,9 +51,10 @@ def _check_count(count: int) -> None:
 class GenerateContentKeys:
     """Make content keys from the token's random number generator."""
 
-    def __init__(self, env: Environment, access: KekAccess) -> None:
+    def __init__(self, env: Environment, access: KekAccess, encryptions: Encryptions) -> None:
         self._env = env
         self._access = access
+        self._encryptions = encryptions
 
     def __call__(
         self, caller: Caller, kek: KekName, *, count: int, size: int, context: Context
@@ -73,25 +74,31 @@ class GenerateContentKeys:
         if size not in GENERATED_SIZES:
             raise InvalidFieldError("size_bytes", f"{GENERATED_SIZES.start} to {GENERATED_SIZES.stop - 1} bytes")
         authenticated = associated_data(kek.organization, kek.id, context)
+        self._access.demand_unlocked(kek.organization)
+        random = self._env.custody.random(count * size)
+        plaintexts = [random[start : start + size] for start in range(0, len(random), size)]
 
-        def work(kek_in_use: KekInUse) -> list[GeneratedContentKey]:
-            random = self._env.custody.random(count * size)
-            plaintexts = [random[start : start + size] for start in range(0, len(random), size)]
+        def work(keks: Keks) -> list[GeneratedContentKey]:
+            self._encryptions.take(kek, count)
             return [
                 GeneratedContentKey(
-                    plaintext, WrappedContentKey(kek.id, kek_in_use.encrypt(plaintext, authenticated)).to_bytes()
+                    plaintext, WrappedContentKey(kek.id, keks.encrypt(kek.id, plaintext, authenticated)).to_bytes()
                 )
                 for plaintext in plaintexts
             ]
 
-        return self._access.with_kek(kek, work, items=count, encryptions=count)
+        made = self._access.with_keks(kek.organization, [kek.id], work, items=count)
+        if made is None:
+            raise ResourceNotFoundError(str(kek))
+        return made
 
 
 class WrapContentKeys:
     """Wrap content keys that the caller brings."""
 
-    def __init__(self, access: KekAccess) -> None:
+    def __init__(self, access: KekAccess, encryptions: Encryptions) -> None:
         self._access = access
+        self._encryptions = encryptions
 
     def __call__(self, caller: Caller, kek: KekName, items: Sequence[Item]) -> list[bytes | KeysteadError]:
         """Return, for each item, its wrapped form or what is wrong with it.
@@ -102,18 +109,23 @@ class WrapContentKeys:
         authorize(caller, Operation.WRAP_CONTENT_KEYS, kek.organization)
         _check_count(len(items))
 
-        def work(kek_in_use: KekInUse) -> list[bytes | KeysteadError]:
-            return [self._wrap(kek, kek_in_use, *item) for item in items]
+        def work(keks: Keks) -> list[bytes | KeysteadError]:
+            self._encryptions.take(kek, len(items))
+            return [_wrap(kek, keks, *item) for item in items]
 
-        return self._access.with_kek(kek, work, items=len(items), encryptions=len(items))
+        results = self._access.with_keks(kek.organization, [kek.id], work, items=len(items))
+        if results is None:
+            raise ResourceNotFoundError(str(kek))
+        return results
 
-    def _wrap(self, kek: KekName, kek_in_use: KekInUse, plaintext: bytes, context: Context) -> bytes | KeysteadError:
-        try:
-            check_plaintext(plaintext)
-            authenticated = associated_data(kek.organization, kek.id, context)
-        except InvalidFieldError as error:
-            return error
-        return WrappedContentKey(kek.id, kek_in_use.encrypt(plaintext, authenticated)).to_bytes()
+
+def _wrap(kek: KekName, keks: Keks, plaintext: bytes, context: Context) -> bytes | KeysteadError:
+    try:
+        check_plaintext(plaintext)
+        authenticated = associated_data(kek.organization, kek.id, context)
+    except InvalidFieldError as error:
+        return error
+    return WrappedContentKey(kek.id, keks.encrypt(kek.id, plaintext, authenticated)).to_bytes()
 
 
 class UnwrapContentKeys:
@@ -135,44 +147,41 @@ class UnwrapContentKeys:
         """
         authorize(caller, Operation.UNWRAP_CONTENT_KEYS, organization)
         _check_count(len(items))
-        results: list[UnwrappedContentKey | KeysteadError] = [WrappedKeyRejectedError()] * len(items)
-        by_kek: dict[ObjectId, list[tuple[int, bytes, bytes]]] = {}
-        for place, (wrapped, context) in enumerate(items):
-            try:
-                parsed = WrappedContentKey.parse(wrapped)
-                authenticated = associated_data(organization, parsed.kek, context)
-            except (WrappedKeyRejectedError, InvalidFieldError) as error:
-                results[place] = error
-                continue
-            by_kek.setdefault(parsed.kek, []).append((place, parsed.sealed, authenticated))
-        if not by_kek:
-            self._access.demand_unlocked(organization)
-        for kek_id, parts in by_kek.items():
-            for place, result in self._unwrap(KekName(organization, kek_id), parts):
-                results[place] = result
+        parsed = [_parsed(organization, *item) for item in items]
+        wanted = {it.kek: None for it in parsed if isinstance(it, _Sealed)}
+
+        def work(keks: Keks) -> list[UnwrappedContentKey | KeysteadError]:
+            return [it if isinstance(it, KeysteadError) else _unwrap(organization, keks, it) for it in parsed]
+
+        results = self._access.with_keks(organization, wanted, work, items=len(items))
+        if results is None:
+            return [it if isinstance(it, KeysteadError) else WrappedKeyRejectedError() for it in parsed]
         return results
 
-    def _unwrap(
-        self, kek: KekName, parts: list[tuple[int, bytes, bytes]]
-    ) -> list[tuple[int, UnwrappedContentKey | KeysteadError]]:
-        def work(kek_in_use: KekInUse) -> list[tuple[int, UnwrappedContentKey | KeysteadError]]:
-            return [
-                (place, self._decrypt(kek, kek_in_use, sealed, authenticated)) for place, sealed, authenticated in parts
-            ]
 
-        try:
-            return self._access.with_kek(kek, work, items=len(parts))
-        except ResourceNotFoundError:
-            # A KEK of another organisation, or of none, looks like any other wrapped key that is not the caller's.
-            self._access.demand_unlocked(kek.organization)
-            return [(place, WrappedKeyRejectedError()) for place, _, _ in parts]
-        except KekDamagedError as error:
-            return [(place, error) for place, _, _ in parts]
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A wrapped content key that might be one of the organisation's."""
 
-    def _decrypt(
-        self, kek: KekName, kek_in_use: KekInUse, sealed: bytes, authenticated: bytes
-    ) -> UnwrappedContentKey | KeysteadError:
-        try:
-            return UnwrappedContentKey(kek_in_use.decrypt(sealed, authenticated), kek)
-        except WrappedKeyRejectedError as error:
-            return error
+    kek: ObjectId
+    sealed: bytes
+    authenticated: bytes
+
+
+def _parsed(organization: OrganizationId, wrapped: bytes, context: Context) -> _Sealed | KeysteadError:
+    try:
+        parts = WrappedContentKey.parse(wrapped)
+        return _Sealed(parts.kek, parts.sealed, associated_data(organization, parts.kek, context))
+    except (WrappedKeyRejectedError, InvalidFieldError) as error:
+        return error
+
+
+def _unwrap(organization: OrganizationId, keks: Keks, item: _Sealed) -> UnwrappedContentKey | KeysteadError:
+    if item.kek not in keks:
+        # A KEK of another organisation, or of none, looks like any other wrapped key that is not the caller's.
+        return WrappedKeyRejectedError()
+    try:
+        plaintext = keks.decrypt(item.kek, item.sealed, item.authenticated)
+    except (WrappedKeyRejectedError, KekDamagedError) as error:
+        return error
+    return UnwrappedContentKey(plaintext, KekName(organization, item.kek))

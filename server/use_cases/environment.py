@@ -18,8 +18,10 @@ class Limits:
     deleted_lifetime: timedelta = timedelta(days=30)
     """How long a deletion can be undone; then the key's object in the token is destroyed."""
     revocation_bound: timedelta = timedelta(seconds=5)
-    """What is promised of a revocation. Every call reads the state before and after it uses the token, so that a
-    revocation holds from its commit on; an answer that has passed the second look may still be on its way."""
+    """The time from a revocation after which nothing of its organisation succeeds, on any machine."""
+    authority_lease: timedelta = timedelta(seconds=2.5)
+    """How long a process relies on what it saw of an organisation. Half the bound: the other half is for answers on
+    their way, and for clients that give up waiting within it."""
     default_algorithm: Algorithm = Algorithm.RSA_OAEP_4096_SHA256
     rejection_floor: timedelta = timedelta(milliseconds=250)
     """A rejected upload is answered no sooner than this after its arrival, so that time does not tell why."""
@@ -43,5 +45,5 @@ class Environment:
     sleep_until: Callable[[float], None]
     """Returns when the monotonic clock has reached the given seconds."""
     monotonic: Callable[[], float]
-    """Returns seconds since some moment; never goes back."""
+    """Returns seconds since some moment; never goes back, and goes on while the machine sleeps."""
     limits: Limits

@@ -1,35 +1,84 @@
-"""Have a KEK in the token, for as long as its organisation may work.
+"""Use the KEKs of an organisation, for as long as it may work.
 
-The authority is read before the token is asked, and read again before the answer leaves: a revocation that commits
+What may be done is asked before the token is, and again before the answer leaves: a revocation that becomes known
 while a call is in flight stops its answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from server.domain.errors import (
-    KekDamagedError,
-    KekRejectedError,
-    MainKeyMissingError,
-    ResourceNotFoundError,
-)
+from server.domain.authority import AuthoritySnapshot
+from server.domain.errors import KekDamagedError, KekRejectedError, MainKeyMissingError
 from server.domain.ids import KekName, ObjectId, OrganizationId
-from server.domain.keks import Kek, binding_context
-from server.domain.ports import KekInUse
-from server.use_cases.authority import read_authority
-from server.use_cases.encryptions import Encryptions
+from server.domain.keks import UsableKek
+from server.domain.ports import KeksInUse
+from server.use_cases.authorities import Authorities
 from server.use_cases.environment import Environment
+from server.use_cases.kek_rows import KekRows
 from server.use_cases.usage import UseCounter
 
 T = TypeVar("T")
 
 
-class KekAccess:
-    """Opens KEKs by name."""
+class Keks:
+    """Some KEKs of one organisation, in use. A KEK whose form is out of date is read again, once."""
 
-    def __init__(self, env: Environment) -> None:
-        self._env = env
-        self._encryptions = Encryptions(env.storage, env.limits.encryptions_block)
+    def __init__(
+        self, in_use: KeksInUse, rows: KekRows, authority: AuthoritySnapshot, keks: dict[ObjectId, UsableKek]
+    ) -> None:
+        self._in_use = in_use
+        self._rows = rows
+        self._authority = authority
+        self._keks = keks
+
+    def __contains__(self, kek: ObjectId) -> bool:
+        return kek in self._keks
+
+    def encrypt(self, kek: ObjectId, plaintext: bytes, associated_data: bytes) -> bytes:
+        """Return IV (12 bytes), ciphertext and tag (16 bytes).
+
+        Raises:
+            KekDamagedError: the KEK as stored is not the key it should be.
+        """
+        return self._use(kek, self._in_use.encrypt, plaintext, associated_data)
+
+    def decrypt(self, kek: ObjectId, sealed: bytes, associated_data: bytes) -> bytes:
+        """Return the plaintext.
+
+        Raises:
+            KekDamagedError: the KEK as stored is not the key it should be.
+            WrappedKeyRejectedError: `sealed` is not what the KEK encrypted with this associated data.
+        """
+        return self._use(kek, self._in_use.decrypt, sealed, associated_data)
+
+    def _use(
+        self, kek: ObjectId, operation: Callable[[UsableKek, bytes, bytes], bytes], data: bytes, associated_data: bytes
+    ) -> bytes:
+        known = self._keks[kek]
+        try:
+            return operation(known, data, associated_data)
+        except (KekRejectedError, MainKeyMissingError) as error:
+            name = str(KekName(known.organization, kek))
+            now = self._rows.read(self._authority, frozenset({kek})).get(kek)
+            if now is None or now.key == known.key:
+                if isinstance(error, MainKeyMissingError):
+                    raise
+                raise KekDamagedError(name) from error
+            # It was re-wrapped since its row was read, and the old main key is gone.
+            self._keks[kek] = now
+            try:
+                return operation(now, data, associated_data)
+            except KekRejectedError as again:
+                raise KekDamagedError(name) from again
+
+
+class KekAccess:
+    """Opens the KEKs of organisations."""
+
+    def __init__(self, env: Environment, authorities: Authorities) -> None:
+        self._custody = env.custody
+        self._authorities = authorities
+        self._rows = KekRows(env.storage)
         self.uses = UseCounter(env.storage, env.clock)
 
     def demand_unlocked(self, organization: OrganizationId) -> None:
@@ -38,58 +87,32 @@ class KekAccess:
         Raises:
             OrganizationLockedError: it may not.
             ResourceNotFoundError: it does not exist.
+            StorageUnavailableError: it is not known.
         """
-        with self._env.storage.read() as tx:
-            read_authority(tx, organization).demand_unlocked()
+        self._authorities.demand_unlocked(organization)
 
-    def with_kek(self, name: KekName, work: Callable[[KekInUse], T], *, items: int, encryptions: int = 0) -> T:
-        """Return what `work` makes of the KEK.
+    def with_keks(
+        self, organization: OrganizationId, keks: Collection[ObjectId], work: Callable[[Keks], T], *, items: int
+    ) -> T | None:
+        """Return what `work` makes of KEKs, or None if none of them exists.
 
         Args:
-            name: the KEK.
-            work: uses the KEK.
+            organization: whose KEKs.
+            keks: the KEKs; `work` is given those of them that exist.
+            work: uses KEKs. It may be begun again from its start, when the token was lost meanwhile.
             items: how many content keys `work` is about.
-            encryptions: how many times `work` encrypts, at most.
 
         Raises:
-            ResourceNotFoundError: there is no such KEK.
-            KekExhaustedError: it may not encrypt so often any more.
             OrganizationLockedError: the organisation may not work, at the start or at the end.
-            KekDamagedError: the KEK as stored is not the key it should be.
+            ResourceNotFoundError: the organisation does not exist.
         """
-        kek, object_id = self._find(name)
-        if encryptions:
-            self._encryptions.take(name, encryptions)
-        try:
-            result = self._use(kek, object_id, work)
-        except (KekRejectedError, MainKeyMissingError) as error:
-            moved, object_id = self._find(name)
-            if moved.key == kek.key:
-                if isinstance(error, MainKeyMissingError):
-                    raise
-                raise KekDamagedError(str(name)) from error
-            # It was re-wrapped while we held its old form, and the old main key is gone. Nothing was encrypted yet.
-            try:
-                result = self._use(moved, object_id, work)
-            except KekRejectedError as again:
-                raise KekDamagedError(str(name)) from again
-        self.demand_unlocked(name.organization)
-        self.uses.count(name.organization, items)
+        authority = self._authorities.demand_unlocked(organization)
+        found = self._rows.find(authority, keks)
+        result = None
+        if found:
+            first = next(iter(found.values()))
+            result = self._custody.with_keks(lambda in_use: work(Keks(in_use, self._rows, authority, found)), first)
+        self._authorities.demand_unlocked(organization)
+        if found:
+            self.uses.count(organization, items)
         return result
-
-    def _find(self, name: KekName) -> tuple[Kek, ObjectId]:
-        """Return the KEK and the id of its main key's object."""
-        with self._env.storage.read() as tx:
-            read_authority(tx, name.organization).demand_unlocked()
-            kek = tx.keks.find(name.organization, name.id)
-            if kek is None:
-                raise ResourceNotFoundError(str(name))
-            main_key = tx.main_keys.find(name.organization, kek.main_key)
-        if main_key is None:
-            raise MainKeyMissingError
-        return kek, main_key.object_id
-
-    def _use(self, kek: Kek, object_id: ObjectId, work: Callable[[KekInUse], T]) -> T:
-        context = binding_context(kek.organization, kek.id)
-        with self._env.custody.use_kek(object_id, kek.key, context) as kek_in_use:
-            return work(kek_in_use)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from hsm_adapter import HsmToken, HsmUnavailableError, ObjectMissingError, recovery
+from tests.support.keks import Used
 
 
 @pytest.fixture
@@ -26,8 +27,7 @@ def test_half_written_objects_do_not_hurt(settings, shim, objects_folder):
         token._recovery._module.restart(token._recovery._module.generation)
         assert token.report_main_key(main).fingerprint == before
         kek = token.create_kek(main, b"")
-        with token.use_kek(main, kek, b""):
-            pass
+        Used(token, main, kek, b"").load()
 
 
 def test_a_token_that_goes_away_and_comes_back_is_found_again(settings, shim, objects_folder, monkeypatch):
@@ -44,8 +44,8 @@ def test_a_token_that_goes_away_and_comes_back_is_found_again(settings, shim, ob
             token.report_main_key(main)
         shutil.move(away, objects_folder)
         assert not hidden.exists()
-        with token.use_kek(main, kek, b"") as in_use:
-            assert in_use.decrypt(in_use.encrypt(b"x", b""), b"") == b"x"
+        in_use = Used(token, main, kek, b"")
+        assert in_use.decrypt(in_use.encrypt(b"x", b""), b"") == b"x"
 
 
 def test_a_restart_waits_for_calls_in_flight(token):
@@ -58,10 +58,15 @@ def test_a_restart_waits_for_calls_in_flight(token):
         module.restart(module.generation)
         restarted.set()
 
-    with token.use_kek(main, kek, b"") as in_use:
-        thread = threading.Thread(target=restart)
+    thread = threading.Thread(target=restart)
+    used = Used(token, main, kek, b"").kek
+
+    def work(keks):
+        sealed = keks.encrypt(used, b"x", b"")
         thread.start()
         assert not restarted.wait(0.3)
-        assert in_use.decrypt(in_use.encrypt(b"x", b""), b"") == b"x"
+        return keks.decrypt(used, sealed, b"")
+
+    assert token.with_keks(work, first=used) == b"x"
     thread.join(10)
     assert restarted.is_set()

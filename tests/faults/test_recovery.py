@@ -10,13 +10,14 @@ from hsm_adapter import (
     HsmPolicyError,
     HsmReadOnlyError,
     HsmUnavailableError,
+    KekRejectedError,
     ObjectMissingError,
-    RejectedInputError,
     probe,
 )
 from hsm_adapter.constants import Rv
 from hsm_adapter.return_values import FAULTS, Fault
 from tests.support.crypto import encrypt, fingerprint
+from tests.support.keks import Used
 
 MAIN = secrets.token_bytes(16)
 VENDOR = 0x80000123
@@ -33,8 +34,8 @@ def kek(token):
 
 
 def works(token, kek):
-    with token.use_kek(MAIN, kek, b"context") as in_use:
-        return in_use.decrypt(in_use.encrypt(b"content key", b""), b"") == b"content key"
+    in_use = Used(token, MAIN, kek, b"context")
+    return in_use.decrypt(in_use.encrypt(b"content key", b""), b"") == b"content key"
 
 
 @pytest.mark.parametrize("rv", [*of(Fault.SESSION, Fault.LOGIN, Fault.HANDLE, Fault.TOKEN), VENDOR])
@@ -61,7 +62,7 @@ def test_a_fault_of_the_token_that_lasts_is_told_and_not_repeated_for_ever(token
         ((Fault.CAPACITY,), HsmCapacityError),
         ((Fault.AUTH,), HsmAuthenticationError),
         ((Fault.WRITE,), HsmReadOnlyError),
-        ((Fault.CALLER,), RejectedInputError),
+        ((Fault.CALLER,), KekRejectedError),
     ],
 )
 def test_a_fault_that_a_repeat_cannot_mend_is_told_at_once(token, kek, shim, faults, error):
@@ -85,7 +86,7 @@ def test_what_the_token_may_not_do_is_a_policy_error(token, kek, shim):
 def test_an_ambiguous_answer_is_the_inputs_fault_while_the_canary_lives(token, kek, shim, rv):
     initialized = shim.count("C_Initialize")
     shim.fail("C_UnwrapKey", rv)
-    with pytest.raises(RejectedInputError):
+    with pytest.raises(KekRejectedError):
         works(token, kek)
     assert shim.count("C_Initialize") == initialized  # Garbage from a caller restarts nothing.
     assert works(token, kek)

@@ -8,10 +8,11 @@ from cryptography.hazmat.primitives import keywrap
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm_adapter import KekBindingError, ObjectMissingError, RejectedInputError, Role, WrappedKek
+from hsm_adapter import KekBindingError, KekRejectedError, ObjectMissingError, RejectedInputError, Role, WrappedKek
 from hsm_adapter.constants import Attribute
 from hsm_adapter.structures import Template
 from tests.support.crypto import WRONG_PADDINGS, encrypt, fingerprint, openssl_encrypt, public_key
+from tests.support.keks import Used
 
 
 def new_id():
@@ -112,36 +113,36 @@ def test_a_kek_is_what_the_standards_say(token, main_key):
     kek = token.create_kek(main_id, b"context")
     clear = keywrap.aes_key_unwrap(value, kek.wrapped)
     assert AESGCM(clear).decrypt(kek.binding[:12], kek.binding[12:], b"context") == b""
-    with token.use_kek(main_id, kek, b"context") as in_use:
-        sealed = in_use.encrypt(b"content key", b"data")
-        assert AESGCM(clear).decrypt(sealed[:12], sealed[12:], b"data") == b"content key"
-        assert in_use.decrypt(sealed, b"data") == b"content key"
+    in_use = Used(token, main_id, kek, b"context")
+    sealed = in_use.encrypt(b"content key", b"data")
+    assert AESGCM(clear).decrypt(sealed[:12], sealed[12:], b"data") == b"content key"
+    assert in_use.decrypt(sealed, b"data") == b"content key"
 
 
 def test_a_bad_ciphertext_does_not_spoil_the_next_one(token, main_key):
     kek = token.create_kek(main_key[0], b"")
-    with token.use_kek(main_key[0], kek, b"") as in_use:
-        sealed = in_use.encrypt(b"content key", b"")
-        for place in (0, 12, len(sealed) - 1):
-            bad = bytearray(sealed)
-            bad[place] ^= 1
-            with pytest.raises(RejectedInputError):
-                in_use.decrypt(bytes(bad), b"")
-            assert in_use.decrypt(sealed, b"") == b"content key"
-        for size in (0, 11, 27):
-            with pytest.raises(RejectedInputError):
-                in_use.decrypt(sealed[:size], b"")
+    in_use = Used(token, main_key[0], kek, b"")
+    sealed = in_use.encrypt(b"content key", b"")
+    for place in (0, 12, len(sealed) - 1):
+        bad = bytearray(sealed)
+        bad[place] ^= 1
         with pytest.raises(RejectedInputError):
-            in_use.decrypt(sealed, b"other data")
+            in_use.decrypt(bytes(bad), b"")
+        assert in_use.decrypt(sealed, b"") == b"content key"
+    for size in (0, 11, 27):
+        with pytest.raises(RejectedInputError):
+            in_use.decrypt(sealed[:size], b"")
+    with pytest.raises(RejectedInputError):
+        in_use.decrypt(sealed, b"other data")
 
 
 def test_a_kek_in_another_place_is_refused(token, main_key):
     kek = token.create_kek(main_key[0], b"mine")
     other = token.create_kek(main_key[0], b"other")
-    with pytest.raises(KekBindingError), token.use_kek(main_key[0], kek, b"other"):
-        pass
-    with pytest.raises(KekBindingError), token.use_kek(main_key[0], WrappedKek(other.wrapped, kek.binding), b"mine"):
-        pass
+    with pytest.raises(KekBindingError):
+        Used(token, main_key[0], kek, b"other").load()
+    with pytest.raises(KekBindingError):
+        Used(token, main_key[0], WrappedKek(other.wrapped, kek.binding), b"mine").load()
 
 
 def test_a_kek_that_was_changed_is_refused(token, main_key):
@@ -149,24 +150,24 @@ def test_a_kek_that_was_changed_is_refused(token, main_key):
     changed = bytearray(kek.wrapped)
     changed[5] ^= 1
     for wrapped in (bytes(changed), kek.wrapped[:-8], kek.wrapped + bytes(8), b""):
-        with pytest.raises(RejectedInputError), token.use_kek(main_key[0], WrappedKek(wrapped, kek.binding), b""):
-            pass
+        with pytest.raises(KekRejectedError):
+            Used(token, main_key[0], WrappedKek(wrapped, kek.binding), b"").load()
 
 
 def test_a_kek_does_not_unwrap_under_another_main_key(token, main_key):
     other = new_id()
     token.generate_main_key(other)
     kek = token.create_kek(main_key[0], b"")
-    with pytest.raises(RejectedInputError), token.use_kek(other, kek, b""):
-        pass
+    with pytest.raises(KekRejectedError):
+        Used(token, other, kek, b"").load()
 
 
 def test_rewrapping_keeps_keks_and_names_the_bad_ones(token, main_key):
     new = new_id()
     token.generate_main_key(new)
     good = [token.create_kek(main_key[0], b"%d" % number) for number in range(5)]
-    with token.use_kek(main_key[0], good[0], b"0") as in_use:
-        sealed = in_use.encrypt(b"content key", b"")
+    in_use = Used(token, main_key[0], good[0], b"0")
+    sealed = in_use.encrypt(b"content key", b"")
     batch = [(kek, b"%d" % number) for number, kek in enumerate(good)]
     batch[2:2] = [
         (WrappedKek(bytes(40), good[0].binding), b"damaged"),
@@ -177,8 +178,8 @@ def test_rewrapping_keeps_keks_and_names_the_bad_ones(token, main_key):
     assert [type(result) for result in results[2:5]] == [RejectedInputError, KekBindingError, RejectedInputError]
     moved = [result for result in results if isinstance(result, bytes)]
     assert len(moved) == 5
-    with token.use_kek(new, WrappedKek(moved[0], good[0].binding), b"0") as in_use:
-        assert in_use.decrypt(sealed, b"") == b"content key"
+    in_use = Used(token, new, WrappedKek(moved[0], good[0].binding), b"0")
+    assert in_use.decrypt(sealed, b"") == b"content key"
 
 
 def test_rewrapping_to_or_from_a_missing_key_fails_as_a_whole(token, main_key):
@@ -195,8 +196,8 @@ def test_many_threads_get_right_answers(token, main_key):
         for turn in range(100):
             plaintext = secrets.token_bytes(32)
             place = (number + turn) % len(keks)
-            with token.use_kek(main_key[0], keks[place], b"%d" % place) as in_use:
-                assert in_use.decrypt(in_use.encrypt(plaintext, b"aad"), b"aad") == plaintext
+            in_use = Used(token, main_key[0], keks[place], b"%d" % place)
+            assert in_use.decrypt(in_use.encrypt(plaintext, b"aad"), b"aad") == plaintext
         return number
 
     with ThreadPoolExecutor(16) as threads:
@@ -204,19 +205,22 @@ def test_many_threads_get_right_answers(token, main_key):
 
 
 def test_no_session_object_stays_behind(token, main_key):
-
     def session_objects():
         template = Template({Attribute.TOKEN: False})
         return token._recovery.run(lambda s: len(token._cryptoki.find_objects(s.handle, template, 1000)))
 
     kek = token.create_kek(main_key[0], b"")
+    token.unload_keks(frozenset({"acme"}))
     before = session_objects()
     for _ in range(10):
         token.create_kek(main_key[0], b"")
         token.rewrap_keks(main_key[0], main_key[0], [(kek, b""), (kek, b"wrong place")])
-        with token.use_kek(main_key[0], kek, b"") as in_use:
-            in_use.encrypt(b"", b"")
-        with pytest.raises(KekBindingError), token.use_kek(main_key[0], kek, b"wrong place"):
-            pass
+        in_use = Used(token, main_key[0], kek, b"")
+        in_use.encrypt(b"", b"")
+        with pytest.raises(KekBindingError):
+            Used(token, main_key[0], kek, b"wrong place").load()
         token.check()
+    assert token.kek_statistics.loaded == 1
+    token.unload_keks(frozenset({"acme"}))
+    assert token.kek_statistics.loaded == 0
     assert session_objects() == before

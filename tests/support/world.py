@@ -36,6 +36,7 @@ LIMITS = Limits(
     rejection_floor=timedelta(0),
     rewrap_batch=3,
     encryptions_block=4,
+    authority_lease=timedelta(0),
 )
 
 

@@ -348,7 +348,9 @@ class RevokeMainKeyResponse(_message.Message):
 
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
-        """By this time at the latest nothing of the organisation succeeds anywhere any more: 5 seconds after the change."""
+        """By this time at the latest nothing of the organisation succeeds anywhere any more: 5 seconds after the change,
+        unless the operator has set another bound.
+        """
 
     def __init__(
         self,

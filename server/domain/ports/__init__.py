@@ -3,7 +3,7 @@
 An implementation promises the errors named here and wraps all others. Every aware datetime is in UTC.
 """
 
-from server.domain.ports.custody import Custody, KekInUse
+from server.domain.ports.custody import Custody, KeksInUse
 from server.domain.ports.rows import (
     AnsweredRequests,
     Audit,
@@ -15,17 +15,18 @@ from server.domain.ports.rows import (
     Uses,
     WrappingKeys,
 )
-from server.domain.ports.storage import Rewrap, RewrapBatch, Storage, Transaction
+from server.domain.ports.storage import Changes, Rewrap, RewrapBatch, Storage, Transaction
 from server.domain.ports.surroundings import Clock, NewId
 
 __all__ = [
     "AnsweredRequests",
     "Audit",
+    "Changes",
     "Clock",
     "Custody",
     "Intents",
-    "KekInUse",
     "Keks",
+    "KeksInUse",
     "MainKeys",
     "NewId",
     "Organizations",

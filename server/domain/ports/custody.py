@@ -1,23 +1,28 @@
 """The token."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from server.domain.errors import KeysteadError
-from server.domain.ids import ObjectId
+from server.domain.ids import ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
-from server.domain.keks import WrappedKek
+from server.domain.keks import UsableKek, WrappedKek
 from server.domain.wrapping_keys import Algorithm
 
+T = TypeVar("T")
 
-class KekInUse(Protocol):
-    """A KEK in the token, for as long as its block lasts."""
 
-    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
+class KeksInUse(Protocol):
+    """KEKs in the token, for as long as one piece of work lasts. Each is loaded when it is first used.
+
+    Every method may raise KekRejectedError (the KEK does not unwrap under this main key, or is bound to another
+    context) and MainKeyMissingError.
+    """
+
+    def encrypt(self, kek: UsableKek, plaintext: bytes, associated_data: bytes) -> bytes:
         """Return IV (12 bytes), ciphertext and tag (16 bytes)."""
 
-    def decrypt(self, sealed: bytes, associated_data: bytes) -> bytes:
+    def decrypt(self, kek: UsableKek, sealed: bytes, associated_data: bytes) -> bytes:
         """Return the plaintext.
 
         Raises:
@@ -86,11 +91,18 @@ class Custody(Protocol):
             For each, the new wrapped form (40 bytes), or what went wrong with this one.
         """
 
-    def use_kek(self, main_key: ObjectId, kek: WrappedKek, context: bytes) -> AbstractContextManager[KekInUse]:
-        """Have a KEK in the token for a block.
+    def with_keks(self, work: Callable[[KeksInUse], T], first: UsableKek) -> T:
+        """Return what `work` makes of KEKs; it may be begun again from its start.
 
-        Raises:
-            KekRejectedError: it does not unwrap under this main key, or is bound to another context.
+        Args:
+            work: uses KEKs; an exception that it does not know it must let pass.
+            first: the KEK that it uses first.
+        """
+
+    def unload_keks(self, organizations: frozenset[OrganizationId] = frozenset()) -> None:
+        """Take the KEKs of these organisations out of the token, and those that were not used for long.
+
+        Where a KEK is in use it goes when that use ends. Faults of the token are no matter: KEKs go with it.
         """
 
     def random(self, size: int) -> bytes:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from server.domain.audit import AuditEvent
+from server.domain.authority import AuthoritySnapshot
 from server.domain.change_requests import AnsweredRequest
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.intents import Intent, Purpose
@@ -34,6 +35,9 @@ class Organizations(Protocol):
 
     def update(self, organization: Organization) -> None:
         """Keep the changed organisation, which this transaction has locked."""
+
+    def authorities(self, organizations: Sequence[OrganizationId]) -> list[AuthoritySnapshot]:
+        """Return what decides whether these organisations may work, of those of them that exist."""
 
     def page(
         self, after: OrganizationId | None, limit: int, only: frozenset[OrganizationId] | None

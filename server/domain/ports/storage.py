@@ -68,6 +68,20 @@ class RewrapBatch(Protocol):
         """
 
 
+class Changes(Protocol):
+    """What somebody hears of the changes that others commit."""
+
+    def wait(self, seconds: float) -> bool:
+        """Return when something may have changed, at the latest after `seconds`.
+
+        Returns:
+            False only if nothing at all was committed since the last time this returned.
+
+        Raises:
+            StorageUnavailableError: the database does not answer.
+        """
+
+
 class Storage(Protocol):
     """The database."""
 
@@ -81,6 +95,13 @@ class Storage(Protocol):
         self, organization: OrganizationId, main_key: ObjectId, now: datetime, limit: int
     ) -> AbstractContextManager[RewrapBatch]:
         """Claim up to `limit` KEKs under `main_key` whose retry time, if any, has come; the block ends the claim."""
+
+    def changes(self) -> AbstractContextManager[Changes]:
+        """Hear of the organisations whose main key or its state changes, for a block.
+
+        Raises:
+            StorageUnavailableError: the database does not answer.
+        """
 
     def check(self) -> None:
         """Return if the database answers and has the schema that this program needs.

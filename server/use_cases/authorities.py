@@ -1,0 +1,218 @@
+"""Who may work now, known without asking the database in every call.
+
+A process remembers what it last saw of each organisation that it serves, and when the database was last known to have
+nothing newer. What was seen is good for a lease (`Limits.authority_lease`, half the revocation bound) from the moment
+before it was read; then it is void, and calls fail unless it can be read again. So a revocation holds everywhere at
+the latest one lease after its commit, whatever is stopped, slow or cut off; notices of the database only make it
+sooner. Time is measured by a clock that goes on while the machine sleeps.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from server.domain.authority import AuthoritySnapshot
+from server.domain.errors import ResourceNotFoundError, StorageUnavailableError
+from server.domain.ids import OrganizationId, OrganizationName
+from server.domain.ports import Changes
+from server.use_cases.environment import Environment
+
+_LOOK = 0.5
+"""Seconds after which, at the latest, the database is looked at, though it has given no notice."""
+_NOTICE = 0.1
+"""Seconds that the notice of a change takes, when nothing is wrong."""
+_PAUSE = 0.25
+"""Seconds for which the database is not asked again after it did not answer."""
+_SLOW = 1.0
+"""Seconds after which a question that is not answered counts as not answered."""
+_IDLE = 600.0
+"""Seconds after which an organisation that was not asked for is not kept up to date any more."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was seen of one organisation."""
+
+    snapshot: AuthoritySnapshot
+    as_of: float
+    """The database had nothing newer then."""
+    applied: float
+    """When the snapshot arrived: a question begun later sees no older one."""
+    used: float
+
+
+class Authorities:
+    """What one process knows of the organisations that it serves."""
+
+    def __init__(self, env: Environment) -> None:
+        self._storage = env.storage
+        self._custody = env.custody
+        self._clock = env.monotonic
+        self._sleep_until = env.sleep_until
+        self._lease = env.limits.authority_lease.total_seconds()
+        self._bound = env.limits.revocation_bound.total_seconds()
+        self._known: dict[OrganizationId, _Known] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._failed = -_PAUSE
+        self._asking_since: float | None = None
+        self.changes_seen = 0
+
+    def demand_unlocked(self, organization: OrganizationId) -> AuthoritySnapshot:
+        """Return what decides, if the organisation may work now.
+
+        That it may not is made sure of in the database, so that a reactivation holds at once.
+
+        Raises:
+            OrganizationLockedError: it may not.
+            ResourceNotFoundError: it does not exist.
+            StorageUnavailableError: it is not known, since the database does not answer.
+        """
+        known = self._known.get(organization)
+        now = self._clock()
+        if known is None or known.as_of + self._lease <= now:
+            known = self._ask(organization, now)
+        elif known.snapshot.is_locked:
+            known = self._ask_again(known, now)
+        known.used = now
+        known.snapshot.demand_unlocked()
+        return known.snapshot
+
+    def describe(self, organization: OrganizationId) -> tuple[AuthoritySnapshot, float]:
+        """Return what is known of an organisation, and for how many seconds a client may rely on it.
+
+        Raises:
+            ResourceNotFoundError: it does not exist.
+            StorageUnavailableError: it is not known, since the database does not answer.
+        """
+        known = self._known.get(organization)
+        now = self._clock()
+        if known is None or known.as_of + self._lease <= now:
+            known = self._ask(organization, now)
+        known.used = now
+        return known.snapshot, max(0.0, known.as_of + self._bound - self._clock())
+
+    def wait_for_change(self, organization: OrganizationId, epoch: int, seconds: float) -> None:
+        """Return when the organisation has another epoch, at the latest after `seconds`."""
+
+        def is_other() -> bool:
+            known = self._known.get(organization)
+            return known is None or known.snapshot.epoch != epoch
+
+        with self._changed:
+            self._changed.wait_for(is_other, seconds)
+
+    def settle(self) -> None:
+        """Return when every process that hears of changes should have heard of one that was just committed."""
+        self._sleep_until(self._clock() + _NOTICE)
+
+    @property
+    def age(self) -> float:
+        """Return the seconds since the database was last known to have nothing newer of the oldest organisation."""
+        now = self._clock()
+        return max((now - known.as_of for known in list(self._known.values())), default=0.0)
+
+    # The database.
+
+    def _ask_again(self, known: _Known, now: float) -> _Known:
+        try:
+            return self._ask(known.snapshot.organization, now)
+        except StorageUnavailableError:
+            return known
+
+    def _ask(self, organization: OrganizationId, now: float) -> _Known:
+        if now < self._failed + _PAUSE or (self._asking_since is not None and self._asking_since + _SLOW < now):
+            raise StorageUnavailableError
+        self._read([organization])
+        known = self._known.get(organization)
+        if known is None:
+            raise ResourceNotFoundError(str(OrganizationName(organization)))
+        if known.as_of + self._lease < self._clock():
+            raise StorageUnavailableError
+        return known
+
+    def _read(self, organizations: Sequence[OrganizationId]) -> None:
+        as_of = self._clock()
+        try:
+            with self._storage.read() as tx:
+                found = tx.organizations.authorities(organizations)
+        except StorageUnavailableError:
+            self._failed = self._clock()
+            raise
+        changed: set[OrganizationId] = set()
+        with self._changed:
+            now = self._clock()
+            for snapshot in found:
+                before = self._known.get(snapshot.organization)
+                if before is None:
+                    self._known[snapshot.organization] = _Known(snapshot, as_of, now, now)
+                elif self._renew(before, snapshot, as_of, now):
+                    changed.add(snapshot.organization)
+            for organization in set(organizations) - {snapshot.organization for snapshot in found}:
+                self._known.pop(organization, None)
+            if changed:
+                self.changes_seen += len(changed)
+                self._changed.notify_all()
+        if changed:
+            self._custody.unload_keks(frozenset(changed))
+
+    def _renew(self, known: _Known, snapshot: AuthoritySnapshot, as_of: float, now: float) -> bool:
+        """Take what was read at `as_of` in place of what is known; return whether it is something else."""
+        if snapshot.epoch < known.snapshot.epoch and as_of < known.applied:
+            return False  # Two questions were under way at once, and this is the older one's answer.
+        known.as_of = max(known.as_of, as_of)
+        known.applied = now
+        if snapshot == known.snapshot:
+            return False
+        known.snapshot = snapshot
+        return True
+
+    # Keeping up to date.
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep what is known up to date for a block, in a thread of its own."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(ended,), name="authorities", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(_LOOK + _SLOW)
+
+    def _keep(self, ended: threading.Event) -> None:
+        while not ended.is_set():
+            try:
+                with self._storage.changes() as changes:
+                    self._follow(changes, ended)
+            except StorageUnavailableError:
+                self._failed = self._clock()
+                self._asking_since = None
+                ended.wait(_PAUSE)
+
+    def _follow(self, changes: Changes, ended: threading.Event) -> None:
+        self._look(lambda: True)
+        pause = min(_LOOK, self._lease / 4)
+        while not ended.is_set():
+            self._look(lambda: changes.wait(pause))
+
+    def _look(self, is_news: Callable[[], bool]) -> None:
+        as_of = self._clock()
+        if is_news():
+            self._asking_since = self._clock()
+            self._read(self._served())
+            self._asking_since = None
+            return
+        with self._lock:
+            for known in self._known.values():
+                known.as_of = max(known.as_of, as_of)
+
+    def _served(self) -> list[OrganizationId]:
+        """Return the organisations that are asked for, having forgotten the others."""
+        with self._lock:
+            oldest = self._clock() - _IDLE
+            for organization in [it for it, known in self._known.items() if known.used < oldest]:
+                del self._known[organization]
+            return list(self._known)
