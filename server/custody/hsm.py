@@ -9,7 +9,7 @@ from typing import TypeVar
 from typing_extensions import override
 
 import hsm_adapter
-from hsm_adapter import HsmError, HsmToken, KekToUse, Role
+from hsm_adapter import HsmError, HsmToken, KekStatistics, KekToUse, Role
 from server.domain.errors import (
     EncryptedKeyRejectedError,
     KekRejectedError,
@@ -112,6 +112,11 @@ class HsmCustody(Custody):
         """
         with _translated():
             self._token.check()
+
+    @property
+    def kek_statistics(self) -> KekStatistics:
+        """What was counted of KEKs that stay loaded."""
+        return self._token.kek_statistics
 
     @override
     def create_wrapping_key(self, object_id: ObjectId, algorithm: Algorithm) -> bytes:

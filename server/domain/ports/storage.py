@@ -76,9 +76,6 @@ class Changes(Protocol):
 
         Returns:
             False only if nothing at all was committed since the last time this returned.
-
-        Raises:
-            StorageUnavailableError: the database does not answer.
         """
 
 
@@ -100,7 +97,7 @@ class Storage(Protocol):
         """Hear of the organisations whose main key or its state changes, for a block.
 
         Raises:
-            StorageUnavailableError: the database does not answer.
+            StorageUnavailableError: the database does not answer, at the start or later; it ends the block.
         """
 
     def check(self) -> None:
