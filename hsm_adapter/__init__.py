@@ -4,6 +4,7 @@ from hsm_adapter.errors import (
     HsmAuthenticationError,
     HsmCapacityError,
     HsmError,
+    HsmHangsError,
     HsmPolicyError,
     HsmReadOnlyError,
     HsmUnavailableError,
@@ -18,6 +19,7 @@ from hsm_adapter.probe import CapabilityReport, Check, probe
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.templates import Role
 from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
+from hsm_adapter.watchdog import Patience, watched
 
 __all__ = [
     "PROFILES",
@@ -26,6 +28,7 @@ __all__ = [
     "HsmAuthenticationError",
     "HsmCapacityError",
     "HsmError",
+    "HsmHangsError",
     "HsmPolicyError",
     "HsmReadOnlyError",
     "HsmSettings",
@@ -39,8 +42,10 @@ __all__ = [
     "KeksInUse",
     "MainKeyReport",
     "ObjectMissingError",
+    "Patience",
     "RejectedInputError",
     "Role",
     "WrappedKek",
     "probe",
+    "watched",
 ]

@@ -6,10 +6,14 @@ run, and copy what they return. Source: PKCS #11 Base Specification 2.40, sectio
 
 import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p, create_string_buffer
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
+from time import monotonic
 
+from hsm_adapter import watchdog
 from hsm_adapter.constants import (
     CK_UNAVAILABLE_INFORMATION,
     CKF_OS_LOCKING_OK,
@@ -134,7 +138,12 @@ class Cryptoki:
         }
 
     def _call(self, function: str, *arguments: object) -> None:
-        rv = self._functions[function](*arguments)
+        thread = get_ident()
+        watchdog.calls[thread] = function, monotonic()
+        try:
+            rv = self._functions[function](*arguments)
+        finally:
+            del watchdog.calls[thread]
         if rv:
             raise CryptokiError(function, rv)
 
@@ -253,7 +262,8 @@ class Cryptoki:
                     break
                 handles += found[: count.value]
         finally:
-            self._functions["C_FindObjectsFinal"](session)
+            with suppress(CryptokiError):
+                self._call("C_FindObjectsFinal", session)
         return handles
 
     def attribute(self, session: int, handle: int, attribute: Attribute) -> bytes:

@@ -43,6 +43,12 @@ class HsmUnavailableError(HsmError):
     reason = "HSM_UNAVAILABLE"
 
 
+class HsmHangsError(HsmUnavailableError):
+    """A call into the library does not return, so nothing else is sent into it."""
+
+    reason = "HSM_HANGS"
+
+
 class TokenMissingError(HsmUnavailableError):
     """The module shows no token of this label or serial number, or several."""
 

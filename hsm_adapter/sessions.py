@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from hsm_adapter import watchdog
 from hsm_adapter.constants import Rv, SessionState, User
 from hsm_adapter.cryptoki import Cryptoki, CryptokiError, TokenInfo, find_token
 from hsm_adapter.errors import HsmAuthenticationError, HsmCapacityError, HsmUnavailableError, TokenMissingError
@@ -95,8 +96,9 @@ class SessionPool:
             CryptokiError: the token gives no session, or does not let us log in.
             HsmCapacityError: all sessions are in use.
             HsmAuthenticationError: the token refuses the PIN.
-            HsmUnavailableError: the token is not there.
+            HsmUnavailableError: the token is not there, or a call into the library hangs.
         """
+        watchdog.demand_answering()
         if not beyond_limit and not self._room.acquire(timeout=_PATIENCE):
             raise HsmCapacityError("All sessions with the token are in use.")
         try:

@@ -16,12 +16,21 @@ class Shim:
     def __init__(self, folder: Path) -> None:
         self.rules = folder / "rules"
         self.calls_file = folder / "calls"
+        self._hanging = folder / "rules.hang"
         self.rules.write_text("")
         self.calls_file.write_text("")
 
     def fail(self, function: str, rv: int, times: int = 1, when: str = "before") -> None:
         with self.rules.open("a") as file:
             file.write(f"{function} {when} {rv:x} {times:05d}\n")
+
+    def hang(self, function: str) -> None:
+        """Let the next call of the function hang until it is released."""
+        self._hanging.touch()
+        self.fail(function, 0, when="hang")
+
+    def release(self) -> None:
+        self._hanging.unlink(missing_ok=True)
 
     def heal(self) -> None:
         self.rules.write_text("")

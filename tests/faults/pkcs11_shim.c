@@ -1,7 +1,8 @@
 /* A PKCS#11 module in front of a real one, which fails as its rules say.
  *
  * SHIM_MODULE names the real module, SHIM_RULES a file of lines "FUNCTION WHEN RV TIMES", read at each call:
- *   before: RV is returned and the real function is not called; after: it is called, and RV returned all the same.
+ *   before: RV is returned and the real function is not called; after: it is called, and RV returned all the same;
+ *   hang: it is called when there is no file SHIM_RULES.hang any more, after a minute at the latest.
  *   RV is hexadecimal, TIMES five digits, counted down in the file. SHIM_CALLS names a file to which the name of each
  *   function called is appended.
  *
@@ -28,7 +29,13 @@ static void record(const char *name) {
     close(file);
 }
 
-/* Find a rule that is not used up, count it down, and say what it does: 1 before, 2 after, 0 nothing. */
+static void hang(void) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s.hang", getenv("SHIM_RULES"));
+    for (int looks = 0; looks < 6000 && access(path, F_OK) == 0; looks++) usleep(10000);
+}
+
+/* Find a rule that is not used up, count it down, and say what it does: 1 before, 2 after, 3 hang, 0 nothing. */
 static int rule(const char *name, W *rv) {
     char line[256], function[64], when[16];
     const char *path = getenv("SHIM_RULES");
@@ -41,7 +48,7 @@ static int rule(const char *name, W *rv) {
         if (!fgets(line, sizeof line, file)) break;
         if (sscanf(line, "%63s %15s %lx %n%5u", function, when, rv, &digits, &times) != 4) continue;
         if (times == 0 || strcmp(function, name)) continue;
-        found = strcmp(when, "before") ? 2 : 1;
+        found = !strcmp(when, "before") ? 1 : !strcmp(when, "after") ? 2 : 3;
         fseek(file, start + digits, SEEK_SET);
         fprintf(file, "%05u", times - 1);
     }
@@ -54,6 +61,7 @@ static W pass(int place, const char *name, W a, W b, W c, W d, W e, W f, W g, W 
     record(name);
     int kind = rule(name, &rv);
     if (kind == 1) return rv;
+    if (kind == 3) hang();
     real_rv = real->call[place](a, b, c, d, e, f, g, h);
     return kind == 2 ? rv : real_rv;
 }
