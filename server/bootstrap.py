@@ -18,6 +18,7 @@ from hsm_adapter import CapabilityReport, HsmToken
 from server.background import repeated
 from server.custody.hsm import HsmCustody
 from server.domain.ids import ObjectId, object_id
+from server.grpc_api.health import Checks
 from server.grpc_api.policy import Policy
 from server.grpc_api.server import Listen, serve
 from server.observability import metrics
@@ -83,13 +84,23 @@ def _hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
     )
 
 
+@contextmanager
+def _hanging_calls_seen(settings: Settings) -> Iterator[None]:
+    """Watch the calls into the library for a block; if one does not return, end the process, which is then replaced."""
+    patience = hsm_adapter.Patience(settings.hsm.hang_warning, settings.hsm.hang_limit)
+    # No other end is left: the thread that hangs would be waited for.
+    with hsm_adapter.watched(patience, lambda: os._exit(os.EX_TEMPFAIL)):
+        yield
+
+
 def probe(settings: Settings) -> CapabilityReport:
     """Return what the token can do, by trying it.
 
     Raises:
         HsmError: it cannot even be opened.
     """
-    return hsm_adapter.probe(_hsm_settings(settings))
+    with _hanging_calls_seen(settings):
+        return hsm_adapter.probe(_hsm_settings(settings))
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ def opened(settings: Settings) -> Iterator[Parts]:
     """
     with (
         SqlStorage.open(settings.database.url.get_secret_value()) as storage,
+        _hanging_calls_seen(settings),
         HsmToken.open(_hsm_settings(settings)) as token,
     ):
         custody = HsmCustody(token)
@@ -155,12 +167,13 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
     policy = Policy(settings.policy.file)
     with opened(settings) as parts:
         do = use_cases(parts.env)
+        checks = Checks((parts.custody.check, parts.storage.check), settings.hsm.hang_warning)
         with (
             do.authorities.kept(),
             repeated("uses", USES_INTERVAL, do.uses.write),
             repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
         ):
-            serve(_listen(settings), do, policy, (parts.custody.check, parts.storage.check), stopping)
+            serve(_listen(settings), do, policy, checks, stopping)
 
 
 def _listen(settings: Settings) -> Listen:

@@ -87,11 +87,21 @@ class HsmSettings(_Section):
     """What the library is given when it is initialised, for those that want such a string (NSS)."""
     softhsm2_conf: Path | None = None
     """SoftHSM's own configuration file; given to the library in SOFTHSM2_CONF."""
+    hang_warning: PositiveTime = timedelta(seconds=30)
+    """When a call into the library has lasted so long, the process asks nothing else of the token."""
+    hang_limit: PositiveTime = timedelta(minutes=2)
+    """When a call into the library has lasted so long, the process ends and is replaced."""
 
     @model_validator(mode="after")
     def _one_token(self) -> Self:
         if (self.token_label is None) == (self.token_serial is None):
             raise ValueError("name the token by token_label or by token_serial, and not by both")
+        return self
+
+    @model_validator(mode="after")
+    def _warning_first(self) -> Self:
+        if self.hang_warning >= self.hang_limit:
+            raise ValueError("hang_warning must be shorter than hang_limit")
         return self
 
 

@@ -16,6 +16,7 @@ from server.domain.errors import (
     KeysteadError,
     MainKeyMissingError,
     TokenExhaustedError,
+    TokenHangsError,
     TokenUnavailableError,
     WrappedKeyRejectedError,
     WrappingKeyDamagedError,
@@ -59,6 +60,8 @@ def _translated(
         raise missing() from error
     except hsm_adapter.HsmCapacityError as error:
         raise TokenExhaustedError from error
+    except hsm_adapter.HsmHangsError as error:
+        raise TokenHangsError from error  # The watchdog has logged it, once for all.
     except HsmError as error:
         _log.error("token_fault", extra={"reason": error.reason, "detail": str(error)})
         raise TokenUnavailableError from error

@@ -2,7 +2,6 @@
 
 import ssl
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from keystead.v1 import (
 
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
 from server.grpc_api.content_key_service import ContentKeyService
-from server.grpc_api.health import HealthWatch
+from server.grpc_api.health import Checks, HealthWatch
 from server.grpc_api.main_key_service import MainKeyService
 from server.grpc_api.organization_service import OrganizationService
 from server.grpc_api.policy import Policy
@@ -100,7 +99,7 @@ def serve(
     listen: Listen,
     use_cases: UseCases,
     policy: Policy,
-    checks: Sequence[Callable[[], None]],
+    checks: Checks,
     stopping: threading.Event,
 ) -> None:
     """Serve until told to stop, then let the calls in flight end.

@@ -17,6 +17,19 @@ class TokenUnavailableError(UnavailableError):
         )
 
 
+class TokenHangsError(UnavailableError):
+    """A call to the HSM does not return, so nothing else is asked of it."""
+
+    reason = "TOKEN_HANGS"
+    retry_after = timedelta(seconds=5)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A call to the HSM does not return, so this process asks it nothing else. Try again: it goes on when the "
+            "call returns, or is replaced."
+        )
+
+
 class TokenExhaustedError(ExhaustedError):
     """The token has no room, or no free session in time."""
 
