@@ -19,7 +19,7 @@ from hsm_adapter.probe import CapabilityReport, Check, probe
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.templates import Role
 from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
-from hsm_adapter.watchdog import Patience, watched
+from hsm_adapter.watchdog import Patience, demand_answering, watched
 
 __all__ = [
     "PROFILES",
@@ -46,6 +46,7 @@ __all__ = [
     "RejectedInputError",
     "Role",
     "WrappedKek",
+    "demand_answering",
     "probe",
     "watched",
 ]

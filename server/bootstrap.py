@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import hsm_adapter
 from hsm_adapter import CapabilityReport, HsmToken
 from server.background import repeated
+from server.custody.breaker import demand_answering
 from server.custody.hsm import HsmCustody
 from server.domain.ids import ObjectId, object_id
 from server.grpc_api.health import Checks
@@ -167,7 +168,9 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
     policy = Policy(settings.policy.file)
     with opened(settings) as parts:
         do = use_cases(parts.env)
-        checks = Checks((parts.custody.check, parts.storage.check), settings.hsm.hang_warning)
+        checks = Checks(
+            (parts.custody.check, parts.storage.check), settings.hsm.hang_warning, token_answers=demand_answering
+        )
         with (
             do.authorities.kept(),
             repeated("uses", USES_INTERVAL, do.uses.write),
@@ -183,6 +186,7 @@ def _listen(settings: Settings) -> Listen:
         key=settings.tls.key,
         client_ca=settings.tls.client_ca,
         sessions=settings.hsm.sessions,
+        queue=settings.server.queue,
     )
 
 

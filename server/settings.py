@@ -37,6 +37,8 @@ class ServerSettings(_Section):
     """Host and port, or [IPv6]:port."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that answer callers, 1 to 64. Default: one for each CPU."""
+    queue: Annotated[int, Field(ge=0, le=512)] = 64
+    """Content-key calls of one process that may wait for their turn, 0 to 512; one more is refused at once."""
 
 
 class TlsSettings(_Section):
@@ -78,7 +80,8 @@ class HsmSettings(_Section):
     profile: str = "standard"
     """How this kind of token wants to be asked: standard, softhsm or value-len."""
     sessions: Annotated[int, Field(ge=2, le=1024)] = 8
-    """Sessions that each process opens, 2 to 1024: how many calls may be in the token at a time."""
+    """Sessions that each process opens, 2 to 1024: how many calls may be in the token at a time. Content-key calls
+    leave one of them to others."""
     cached_keks: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """KEKs that stay loaded in the token for each session, 1 to 100000."""
     cached_kek_lifetime: PositiveTime = timedelta(minutes=10)

@@ -12,8 +12,10 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from server.domain.errors import KeysteadError, ServiceStoppingError, TooManyWatchersError
+from server.domain.errors import CallerGoneError, KeysteadError, ServiceStoppingError, TooManyWatchersError
+from server.domain.ports import Wanted
 from server.domain.roles import Caller
+from server.grpc_api.admission import Admission, WaitingCaller
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.identity import identity_of
 from server.grpc_api.policy import Policy
@@ -33,34 +35,48 @@ M = TypeVar("M", bound=Message)
 class Boundary:
     """Answers calls on behalf of the caller that the transport has proven."""
 
-    def __init__(self, policy: Policy, stopping: threading.Event) -> None:
+    def __init__(self, policy: Policy, admission: Admission, stopping: threading.Event) -> None:
         """Remember who may do what.
 
         Args:
             policy: the grants.
+            admission: who may ask the token for content keys now.
             stopping: set when the process is to end; streams then end at once, and calls as they would.
         """
         self._policy = policy
+        self._admission = admission
         self._stopping = stopping
         self._watchers = threading.BoundedSemaphore(WATCHERS_LIMIT)
 
     def answer(self, context: grpc.ServicerContext, work: Callable[[Caller], T]) -> T:
         """Return what `work` answers this caller, or end the call with the status of what went wrong."""
         try:
-            return work(self._policy.caller(identity_of(context)))
+            return work(self._caller(context))
         except Exception as error:  # noqa: BLE001 - the outermost edge: no fault may show its inside to a caller
             _abort(context, error)
 
+    def _caller(self, context: grpc.ServicerContext) -> Caller:
+        if not context.is_active():
+            # It has gone while the call waited for a thread. What nobody waits for is not begun.
+            raise CallerGoneError
+        return self._policy.caller(identity_of(context))
+
     def answer_once(self, context: grpc.ServicerContext, answer: type[M], work: Callable[[Caller], M]) -> M:
         """Answer as `answer` does; a request that was carried out before is told the same again."""
+        return self.answer(context, once(answer, work))
 
-        def once(caller: Caller) -> M:
-            try:
-                return work(caller)
-            except AnsweredBefore as repeat:
-                return answer.FromString(repeat.answer)
+    def answer_in_turn(self, context: grpc.ServicerContext, work: Callable[[Caller, Wanted], T]) -> T:
+        """Answer as `answer` does, when it is the call's turn to ask the token: for what services ask at speed.
 
-        return self.answer(context, once)
+        `work` is given what says whether its answer is still wanted; it should ask between the items of a batch.
+        """
+
+        def in_turn(caller: Caller) -> T:
+            waiting = WaitingCaller(context)
+            with self._admission.turn(waiting):
+                return work(caller, waiting.demand)
+
+        return self.answer(context, in_turn)
 
     def stream(
         self, context: grpc.ServicerContext, look: Callable[[Caller], M], is_last: Callable[[M], bool]
@@ -91,6 +107,18 @@ class Boundary:
                 ended.wait(_TICK)
         finally:
             self._watchers.release()
+
+
+def once(answer: type[M], work: Callable[[Caller], M]) -> Callable[[Caller], M]:
+    """Return the work of a request that is carried out once: a repeat is told the first answer again."""
+
+    def work_once(caller: Caller) -> M:
+        try:
+            return work(caller)
+        except AnsweredBefore as repeat:
+            return answer.FromString(repeat.answer)
+
+    return work_once
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:

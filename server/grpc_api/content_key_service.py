@@ -8,9 +8,10 @@ from typing_extensions import override
 
 from server.domain.errors import KeysteadError
 from server.domain.ids import KekName, OrganizationName
+from server.domain.ports import Wanted
 from server.domain.roles import Caller
 from server.grpc_api import convert
-from server.grpc_api.boundary import Boundary
+from server.grpc_api.boundary import Boundary, once
 from server.grpc_api.errors import to_status
 from server.grpc_api.terms import terms_of
 from server.use_cases import PageRequest, UnwrappedContentKey, UseCases
@@ -44,7 +45,7 @@ class ContentKeyService(ContentKeyServiceServicer):
             parent = OrganizationName.parse(request.parent).id
             return convert.kek(self._do.create_kek(caller, parent, terms_of(request, convert.kek)))
 
-        return self._boundary.answer_once(context, pb.Kek, work)
+        return self._boundary.answer_in_turn(context, lambda caller, _: once(pb.Kek, work)(caller))
 
     @override
     def GetKek(self, request: messages.GetKekRequest, context: grpc.ServicerContext) -> pb.Kek:
@@ -66,14 +67,15 @@ class ContentKeyService(ContentKeyServiceServicer):
     def GenerateContentKeys(
         self, request: messages.GenerateContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.GenerateContentKeysResponse:
-        made = self._boundary.answer(
+        made = self._boundary.answer_in_turn(
             context,
-            lambda caller: self._do.generate_content_keys(
+            lambda caller, wanted: self._do.generate_content_keys(
                 caller,
                 KekName.parse(request.kek),
                 count=request.count or 1,
                 size=request.size_bytes or _DEFAULT_SIZE,
                 context=request.context,
+                wanted=wanted,
             ),
         )
         return messages.GenerateContentKeysResponse(
@@ -84,18 +86,20 @@ class ContentKeyService(ContentKeyServiceServicer):
     def WrapContentKeys(
         self, request: messages.WrapContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.WrapContentKeysResponse:
-        def work(caller: Caller) -> list[bytes | KeysteadError]:
+        def work(caller: Caller, wanted: Wanted) -> list[bytes | KeysteadError]:
             items = [(item.plaintext, item.context) for item in request.items]
-            return self._do.wrap_content_keys(caller, KekName.parse(request.kek), items)
+            return self._do.wrap_content_keys(caller, KekName.parse(request.kek), items, wanted)
 
-        return messages.WrapContentKeysResponse(results=map(_wrap_result, self._boundary.answer(context, work)))
+        results = self._boundary.answer_in_turn(context, work)
+        return messages.WrapContentKeysResponse(results=map(_wrap_result, results))
 
     @override
     def UnwrapContentKeys(
         self, request: messages.UnwrapContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.UnwrapContentKeysResponse:
-        def work(caller: Caller) -> list[UnwrappedContentKey | KeysteadError]:
+        def work(caller: Caller, wanted: Wanted) -> list[UnwrappedContentKey | KeysteadError]:
             items = [(item.wrapped, item.context) for item in request.items]
-            return self._do.unwrap_content_keys(caller, OrganizationName.parse(request.parent).id, items)
+            return self._do.unwrap_content_keys(caller, OrganizationName.parse(request.parent).id, items, wanted)
 
-        return messages.UnwrapContentKeysResponse(results=map(_unwrap_result, self._boundary.answer(context, work)))
+        results = self._boundary.answer_in_turn(context, work)
+        return messages.UnwrapContentKeysResponse(results=map(_unwrap_result, results))

@@ -24,6 +24,7 @@ _CODES: Mapping[type[errors.KeysteadError], Code.ValueType] = MappingProxyType(
         errors.FailedPreconditionError: Code.FAILED_PRECONDITION,
         errors.AbortedError: Code.ABORTED,
         errors.ExhaustedError: Code.RESOURCE_EXHAUSTED,
+        errors.TooLateError: Code.DEADLINE_EXCEEDED,
         errors.UnavailableError: Code.UNAVAILABLE,
         errors.DataLossError: Code.DATA_LOSS,
     }

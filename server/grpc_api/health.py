@@ -31,11 +31,13 @@ class Checks:
 
     Attributes:
         each: returns if all is well, and raises a KeysteadError if not.
-        patience: how long the checks may take, all together.
+        patience: how long these may take, all together.
+        token_answers: likewise returns or raises, and costs nothing: whether no call to the token hangs.
     """
 
     each: Sequence[Callable[[], None]]
     patience: timedelta
+    token_answers: Callable[[], None]
 
 
 class HealthWatch:

@@ -21,6 +21,7 @@ from keystead.v1 import (
     rotation_service_pb2_grpc,
 )
 
+from server.grpc_api.admission import Admission
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
 from server.grpc_api.content_key_service import ContentKeyService
 from server.grpc_api.health import Checks, HealthWatch
@@ -32,9 +33,10 @@ from server.use_cases import UseCases
 
 _MESSAGE_LIMIT = 4 * 1024 * 1024
 _RESERVE_THREADS = 8
-"""Threads beside those for the token's sessions: a slow token leaves room for health and administrators."""
-_QUEUE = 256
-"""Calls that may be under way or waiting; one more is refused at once, with RESOURCE_EXHAUSTED."""
+"""Threads beside those of content-key calls and streams: a slow token leaves room for health and administrators."""
+_CALLS_LIMIT = 2048
+"""Calls that may be under way or waiting for a thread; gRPC itself refuses one more, without details. It is the
+outermost net: what services ask too much is refused by the admission long before."""
 _GRACE = 10.0
 """Seconds for calls in flight when the server stops."""
 
@@ -63,6 +65,7 @@ class Listen:
         key: PEM file of its private key.
         client_ca: PEM file of the authorities that client certificates must come from.
         sessions: how many calls may be in the token at a time.
+        queue: how many content-key calls may wait for their turn.
     """
 
     address: str
@@ -70,6 +73,7 @@ class Listen:
     key: Path
     client_ca: Path
     sessions: int
+    queue: int
 
     def check(self) -> None:
         """Return if the TLS files can be used together; of those that cannot, gRPC says only that it does not listen.
@@ -104,19 +108,29 @@ def serve(
 ) -> None:
     """Serve until told to stop, then let the calls in flight end.
 
+    Args:
+        listen: where and how.
+        use_cases: what callers can ask for.
+        policy: who may do what.
+        checks: whether the process can serve.
+        stopping: set it to end.
+
     Raises:
         ListenError: it cannot listen.
     """
+    # Each of the calls that may wait has a thread of its own, or those that may not would wait behind them.
+    threads = listen.sessions + listen.queue + _RESERVE_THREADS + WATCHERS_LIMIT
     server = grpc.server(
-        ThreadPoolExecutor(listen.sessions + _RESERVE_THREADS + WATCHERS_LIMIT, thread_name_prefix="call"),
+        ThreadPoolExecutor(threads, thread_name_prefix="call"),
         options=(
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
             ("grpc.max_metadata_size", 16 * 1024),
         ),
-        maximum_concurrent_rpcs=_QUEUE,
+        maximum_concurrent_rpcs=_CALLS_LIMIT,
     )
-    boundary = Boundary(policy, stopping)
+    # One session is kept for administrators and health.
+    boundary = Boundary(policy, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(
         OrganizationService(use_cases, boundary), server
     )

@@ -19,6 +19,7 @@ from server.domain.errors import (
     WrappedKeyRejectedError,
 )
 from server.domain.ids import KekName, ObjectId, OrganizationId
+from server.domain.ports import Wanted, always_wanted, while_wanted
 from server.domain.roles import Caller, Operation, authorize
 from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment
@@ -57,7 +58,14 @@ class GenerateContentKeys:
         self._encryptions = encryptions
 
     def __call__(
-        self, caller: Caller, kek: KekName, *, count: int, size: int, context: Context
+        self,
+        caller: Caller,
+        kek: KekName,
+        *,
+        count: int,
+        size: int,
+        context: Context,
+        wanted: Wanted = always_wanted,
     ) -> list[GeneratedContentKey]:
         """Return `count` content keys of `size` bytes.
 
@@ -68,6 +76,7 @@ class GenerateContentKeys:
             OrganizationLockedError: the organisation may not work.
             KekExhaustedError: the KEK may not encrypt so often any more.
             KekDamagedError: the KEK as stored is not the key it should be.
+            CallerGoneError: nobody waits for the answer any more.
         """
         authorize(caller, Operation.GENERATE_CONTENT_KEYS, kek.organization)
         _check_count(count)
@@ -84,7 +93,7 @@ class GenerateContentKeys:
                 GeneratedContentKey(
                     plaintext, WrappedContentKey(kek.id, keks.encrypt(kek.id, plaintext, authenticated)).to_bytes()
                 )
-                for plaintext in plaintexts
+                for plaintext in while_wanted(plaintexts, wanted)
             ]
 
         made = self._access.with_keks(kek.organization, [kek.id], work, items=count)
@@ -100,7 +109,9 @@ class WrapContentKeys:
         self._access = access
         self._encryptions = encryptions
 
-    def __call__(self, caller: Caller, kek: KekName, items: Sequence[Item]) -> list[bytes | KeysteadError]:
+    def __call__(
+        self, caller: Caller, kek: KekName, items: Sequence[Item], wanted: Wanted = always_wanted
+    ) -> list[bytes | KeysteadError]:
         """Return, for each item, its wrapped form or what is wrong with it.
 
         Raises:
@@ -111,7 +122,7 @@ class WrapContentKeys:
 
         def work(keks: Keks) -> list[bytes | KeysteadError]:
             self._encryptions.take(kek, len(items))
-            return [_wrap(kek, keks, *item) for item in items]
+            return [_wrap(kek, keks, *item) for item in while_wanted(items, wanted)]
 
         results = self._access.with_keks(kek.organization, [kek.id], work, items=len(items))
         if results is None:
@@ -135,7 +146,7 @@ class UnwrapContentKeys:
         self._access = access
 
     def __call__(
-        self, caller: Caller, organization: OrganizationId, items: Sequence[Item]
+        self, caller: Caller, organization: OrganizationId, items: Sequence[Item], wanted: Wanted = always_wanted
     ) -> list[UnwrappedContentKey | KeysteadError]:
         """Return, for each item, its content key or what is wrong with it.
 
@@ -144,16 +155,20 @@ class UnwrapContentKeys:
             InvalidFieldError: not 1 to 1000 items.
             ResourceNotFoundError: there is no such organisation.
             OrganizationLockedError: the organisation may not work.
+            CallerGoneError: nobody waits for the answer any more.
         """
         authorize(caller, Operation.UNWRAP_CONTENT_KEYS, organization)
         _check_count(len(items))
         parsed = [_parsed(organization, *item) for item in items]
-        wanted = {it.kek: None for it in parsed if isinstance(it, _Sealed)}
+        keks_wanted = {it.kek: None for it in parsed if isinstance(it, _Sealed)}
 
         def work(keks: Keks) -> list[UnwrappedContentKey | KeysteadError]:
-            return [it if isinstance(it, KeysteadError) else _unwrap(organization, keks, it) for it in parsed]
+            return [
+                it if isinstance(it, KeysteadError) else _unwrap(organization, keks, it)
+                for it in while_wanted(parsed, wanted)
+            ]
 
-        results = self._access.with_keks(organization, wanted, work, items=len(items))
+        results = self._access.with_keks(organization, keks_wanted, work, items=len(items))
         if results is None:
             return [it if isinstance(it, KeysteadError) else WrappedKeyRejectedError() for it in parsed]
         return results

@@ -123,7 +123,7 @@ def test_the_limits_are_those_of_the_code():
     assert f"{content_keys.OVERHEAD} bytes longer than the content key" in TEXT
     assert f"no sooner than {Limits().rejection_floor.total_seconds() * 1000:.0f} ms" in TEXT
     assert f"(0 to {paging.SIZE_LIMIT}; 0 means {paging.DEFAULT_SIZE})" in TEXT
-    assert f"more than {server._QUEUE} calls at once at one process" in TEXT
+    assert f"more than {server._CALLS_LIMIT} calls at once at one process" in TEXT
     assert f"keeps {boundary.WATCHERS_LIMIT} streams" in TEXT
     assert (boundary._TICK, "it looks twice a second" in TEXT) == (0.5, True)
     assert f"checked every {health.INTERVAL:.0f} seconds" in TEXT

@@ -1,12 +1,15 @@
 """A token behind a shim that fails as it is told."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hsm_adapter import HsmToken, module
+from tests.support.service import Service, running
 from tests.support.token import make_token
 
 
@@ -48,6 +51,22 @@ def shim_library(tmp_path_factory):
     source = Path(__file__).parent / "pkcs11_shim.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source, "-ldl"], check=True)
     return library
+
+
+@contextmanager
+def shimmed_service(folder: Path, library: Path, **settings: str) -> Iterator[tuple[Service, Shim]]:
+    """Have a service of one worker, whose processes all reach the token through one shim."""
+    shim = Shim(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHIM_MODULE", str(folder / "service/token/libsofthsm2.so"))
+        patch.setenv("SHIM_RULES", str(shim.rules))
+        patch.setenv("SHIM_CALLS", str(shim.calls_file))
+        (folder / "service").mkdir()
+        with running(folder / "service", SERVER__WORKERS="1", HSM__MODULE=str(library), **settings) as service:
+            try:
+                yield service, shim
+            finally:
+                shim.release()
 
 
 @pytest.fixture

@@ -8,28 +8,10 @@ import grpc
 import pytest
 from keystead.v1 import organization_service_pb2 as organizations
 
-from tests.faults.conftest import Shim
-from tests.support.service import eventually, refused, running
+from tests.faults.conftest import shimmed_service
+from tests.support.service import eventually, refused
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def shim(tmp_path, monkeypatch, shim_library):
-    monkeypatch.setenv("SHIM_MODULE", str(tmp_path / "service/token/libsofthsm2.so"))
-    monkeypatch.setenv("SHIM_RULES", str(tmp_path / "rules"))
-    shim = Shim(tmp_path)
-    yield shim
-    shim.release()
-
-
-@pytest.fixture
-def service(tmp_path, shim, shim_library):
-    folder = tmp_path / "service"
-    folder.mkdir()
-    settings = {"SERVER__WORKERS": "1", "HSM__MODULE": str(shim_library)}
-    with running(folder, **settings, HSM__HANG_WARNING="PT0.5S", HSM__HANG_LIMIT="PT5S") as service:
-        yield service
 
 
 def logged(service, event: str) -> list[dict[str, object]]:
@@ -37,7 +19,14 @@ def logged(service, event: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == event]
 
 
-def test_a_token_that_hangs_is_told_at_once_and_its_processes_are_replaced(service, shim):
+@pytest.fixture
+def hanging(tmp_path, shim_library):
+    with shimmed_service(tmp_path, shim_library, HSM__HANG_WARNING="PT0.5S", HSM__HANG_LIMIT="PT5S") as hanging:
+        yield hanging
+
+
+def test_a_token_that_hangs_is_told_at_once_and_its_processes_are_replaced(hanging):
+    service, shim = hanging
     org = service.new_organization()
     kek = org.new_kek().name
     (worker,) = service.pids("worker")

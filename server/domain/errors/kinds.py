@@ -55,6 +55,10 @@ class ExhaustedError(KeysteadError):
     """A resource is used up for now."""
 
 
+class TooLateError(KeysteadError):
+    """Nobody waits for the answer any more."""
+
+
 class UnavailableError(KeysteadError):
     """Something we need does not answer; nothing was changed, or what was begun is finished or undone by itself."""
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from server.domain.errors.kinds import DataLossError, ExhaustedError, UnavailableError
+from server.domain.errors.kinds import DataLossError, ExhaustedError, TooLateError, UnavailableError
 
 
 class TokenUnavailableError(UnavailableError):
@@ -38,6 +38,25 @@ class TokenExhaustedError(ExhaustedError):
 
     def __init__(self) -> None:
         super().__init__("The HSM is at its capacity now. Try again later.")
+
+
+class OverloadedError(ExhaustedError):
+    """More calls that need the token wait for their turn than may."""
+
+    reason = "OVERLOADED"
+    retry_after = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        super().__init__("More content keys are asked for than can be served now. Try again later.")
+
+
+class CallerGoneError(TooLateError):
+    """The caller's deadline has passed, or it has hung up."""
+
+    reason = "CALLER_GONE"
+
+    def __init__(self) -> None:
+        super().__init__("The call's deadline has passed, or the caller has hung up: what was left was not begun.")
 
 
 class TooManyWatchersError(ExhaustedError):

@@ -16,7 +16,7 @@ from server.domain.ports.rows import (
     WrappingKeys,
 )
 from server.domain.ports.storage import Changes, Rewrap, RewrapBatch, Storage, Transaction
-from server.domain.ports.surroundings import Clock, NewId
+from server.domain.ports.surroundings import Clock, NewId, Wanted, always_wanted, while_wanted
 
 __all__ = [
     "AnsweredRequests",
@@ -36,5 +36,8 @@ __all__ = [
     "Storage",
     "Transaction",
     "Uses",
+    "Wanted",
     "WrappingKeys",
+    "always_wanted",
+    "while_wanted",
 ]

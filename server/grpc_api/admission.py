@@ -1,0 +1,77 @@
+"""Who may ask the token now: content-key calls take turns, and are refused when too many wait.
+
+They come at speed, from machines. So they get as many places as the token can serve and a short queue, and what is more
+is refused at once, while it is cheap: those that are served keep their latency, and threads and a session are left for
+administrators, operators and health.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from server.domain.errors import CallerGoneError, OverloadedError, TokenExhaustedError
+
+_PATIENCE = 5.0
+"""Seconds that a call waits for its turn."""
+
+
+class WaitingCaller:
+    """A caller that waits for its answer, until its deadline has passed or it hangs up."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        self._hung_up = not context.add_callback(self._hang_up)
+        self._deadline = time.monotonic() + context.time_remaining()
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+
+    def seconds_left(self) -> float:
+        """Return for how long it waits at most."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def demand(self) -> None:
+        """Return if it is still there.
+
+        Raises:
+            CallerGoneError: it is not.
+        """
+        if self._hung_up or time.monotonic() >= self._deadline:
+            raise CallerGoneError
+
+
+class Admission:
+    """The places of content-key calls, and the queue before them."""
+
+    def __init__(self, places: int, queue: int, token_answers: Callable[[], None]) -> None:
+        self._room = threading.BoundedSemaphore(places + queue)
+        self._places = threading.BoundedSemaphore(places)
+        self._token_answers = token_answers
+
+    @contextmanager
+    def turn(self, caller: WaitingCaller) -> Iterator[None]:
+        """Have a place for a block.
+
+        Raises:
+            TokenHangsError: a call hangs in the token, so there is no telling when a place gets free.
+            OverloadedError: too many wait already.
+            TokenExhaustedError: no place got free in time.
+            CallerGoneError: when it was its turn, the caller was gone.
+        """
+        self._token_answers()
+        if not self._room.acquire(blocking=False):
+            raise OverloadedError
+        try:
+            has_place = self._places.acquire(timeout=min(_PATIENCE, caller.seconds_left()))
+            try:
+                caller.demand()
+                if not has_place:
+                    raise TokenExhaustedError
+                yield
+            finally:
+                if has_place:
+                    self._places.release()
+        finally:
+            self._room.release()
