@@ -4,22 +4,25 @@ import os
 import sys
 from io import TextIOWrapper
 
-_SERVICE = {"serve", "worker"}
+_SERVICE = {"serve", "prepare", "worker", "steward"}
+"""Commands that run the service, or a process of it."""
 
 
 def main() -> None:
     """Run the command line."""
-    if not _SERVICE.intersection(sys.argv[1:2]):
+    if _SERVICE.intersection(sys.argv[1:2]):
+        from server.commands import app  # noqa: PLC0415 - the client's commands are not loaded: the start is quick
+    else:
         # gRPC would write its own lines between ours; only the service has a log for them. It reads this when it is
         # loaded, hence the imports below.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from server import commands  # noqa: PLC0415 - see above
-    from server.cli import app  # noqa: PLC0415 - likewise
+        from server import commands  # noqa: PLC0415 - see above
+        from server.cli import app  # noqa: PLC0415 - likewise
 
+        commands.add_to(app)
     if isinstance(sys.stdout, TextIOWrapper):
         # No name of a file or an organization may end a command for want of an encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
-    commands.add_to(app)
     try:
         app()
     except UnicodeEncodeError:

@@ -108,3 +108,8 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(hsm, name="hsm")
     for hidden in (prepare, worker, steward):
         app.command(hidden=True)(hidden)
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+"""The operator's commands alone, without the client's."""
+add_to(app)

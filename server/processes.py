@@ -24,7 +24,7 @@ from server.observability import logging
 from server.observability.metrics import MetricsError
 from server.settings import Settings, SettingsError, load_settings
 from server.storage import migrate as migrate_database
-from server.supervisor import EX_CONFIG, EX_TEMPFAIL, die_with_supervisor
+from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor
 from server.use_cases.common_key import WrongTokenError
 
 _OPERATOR_MUST_ACT = (
@@ -67,6 +67,7 @@ def _stop_signal() -> threading.Event:
 def _child(name: str, config: Path, run: Callable[[Settings, threading.Event], None]) -> None:
     stopping = _stop_signal()
     die_with_supervisor()
+    await_release()
     logging.configure(name)
     with _faults_told():
         run(load_settings(config), stopping)

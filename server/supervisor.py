@@ -1,6 +1,7 @@
 """Starts the processes of one machine, restarts what dies, and ends them together.
 
-Processes are started anew, never forked: a forked child would go on using its parent's sessions with the token.
+Processes are started anew, never forked: a forked child would go on using its parent's sessions with the token. What
+takes a process longest at its start is to load its program; so some do that ahead, and wait to be released.
 """
 
 import ctypes
@@ -13,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from server.settings import Settings
 
@@ -30,9 +33,11 @@ _LONGEST_PAUSE = 10.0
 _STEADY = 30.0
 """Seconds after which a process counts as well, its next restart is quick again, and the start is over."""
 _TICK = 0.1
+_SHORT_TICK = 0.02
 _GRACE = 15.0
 """Seconds from asking the processes to end to killing them."""
 _PARENT = "KEYSTEAD_SUPERVISOR_PID"
+_GO = b"\n"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -47,27 +52,61 @@ class _Child:
     name: str
     command: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
+    runs: bool = False
+    """Whether the process was released, and its end was not seen yet."""
     started: float = 0.0
     pause: float = _FIRST_PAUSE
     not_before: float = 0.0
 
+    def load(self) -> None:
+        """Start the process, which then waits to be released."""
+        self.process = _spawned(self.command)
+
     def start(self) -> None:
-        environment = {**os.environ, _PARENT: str(os.getpid())}
-        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+        """Release the process, started now if it was not before."""
+        try:
+            process = self.process or _spawned(self.command)
+        except OSError as error:
+            # The machine is short of something. That ends no process that runs.
+            _log.warning("not_started", extra={"child": self.name, "reason": error.strerror})
+            self._rest()
+            return
+        self.process = process
+        self.runs = True
+        _release(process)
         self.started = time.monotonic()
-        _log.info("started", extra={"child": self.name, "pid": self.process.pid})
+        _log.info("started", extra={"child": self.name, "pid": process.pid})
 
     def ended(self) -> int | None:
         """Return the exit status if the process has ended since it was asked last."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
-        self.process = None
-        now = time.monotonic()
-        if now - self.started > _STEADY:
+        self.process, self.runs = None, False
+        if time.monotonic() - self.started > _STEADY:
             self.pause = _FIRST_PAUSE
-        self.not_before = now + self.pause
-        self.pause = min(2 * self.pause, _LONGEST_PAUSE)
+        self._rest()
         return status
+
+    def _rest(self) -> None:
+        self.not_before = time.monotonic() + self.pause
+        self.pause = min(2 * self.pause, _LONGEST_PAUSE)
+
+
+def _spawned(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, _PARENT: str(os.getpid())}
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)  # noqa: S603 - our own
+
+
+def _release(process: subprocess.Popen[bytes]) -> None:
+    """Let a process begin its work. It may have ended before: that is seen where ends are seen."""
+    with suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as pipe:
+        pipe.write(_GO)
+
+
+def await_release() -> None:
+    """In a child that has loaded its program: return when it may begin its work."""
+    if _PARENT in os.environ and os.read(0, len(_GO)) != _GO:
+        raise SystemExit(EX_TEMPFAIL)  # The supervisor does not want it any more, or is gone.
 
 
 def die_with_supervisor() -> None:
@@ -104,28 +143,40 @@ def supervise(settings: Settings, config: Path, stopping: threading.Event) -> in
 
     Raises:
         AddressInUseError: the address is taken.
+        OSError: no process can be started.
     """
     demand_free(settings.server.address)
-    command = [sys.executable, "-m", "server"]
-    prepared = subprocess.run([*command, "prepare", "--config", str(config)], check=False).returncode  # noqa: S603 - our own
-    if prepared != 0:
-        return prepared
-    children = [
-        _Child(f"worker-{number}", [*command, "worker", "--config", str(config)])
-        for number in range(1, settings.server.workers + 1)
-    ]
-    children.append(_Child("steward", [*command, "steward", "--config", str(config)]))
-    status = 0
-    begun = time.monotonic()
+
+    def command(kind: str) -> Sequence[str]:
+        return [sys.executable, "-m", "server", kind, "--config", str(config)]
+
+    children = [_Child(f"worker-{number + 1}", command("worker")) for number in range(settings.server.workers)]
+    children.append(_Child("steward", command("steward")))
+    preparing = _Child("prepare", command("prepare"))
     try:
+        preparing.load()
+        # One CPU is the preparation's; on the others, processes load their program meanwhile.
+        for child in children[: (os.cpu_count() or 1) - 1]:
+            child.load()
+        status = _prepare(preparing, stopping)
+        begun = time.monotonic()
         while not stopping.is_set() and not status:
             is_start = time.monotonic() - begun < _STEADY
             for child in children:
                 status = status or _tend(child, is_start=is_start)
             stopping.wait(_TICK)
     finally:
-        _end(children)
+        _end([preparing, *children])
     return status
+
+
+def _prepare(preparing: _Child, stopping: threading.Event) -> int:
+    """Return the exit status of the preparation; 0 also if told to stop meanwhile."""
+    process = cast("subprocess.Popen[bytes]", preparing.process)
+    _release(process)
+    while process.poll() is None and not stopping.wait(_SHORT_TICK):
+        pass
+    return process.returncode or 0
 
 
 def _tend(child: _Child, *, is_start: bool) -> int:
@@ -138,7 +189,7 @@ def _tend(child: _Child, *, is_start: bool) -> int:
         _log.warning("ended", extra={"child": child.name, "status": ended})
         if ended == EX_CONFIG and is_start:
             return EX_CONFIG
-    if child.process is None and time.monotonic() >= child.not_before:
+    if not child.runs and time.monotonic() >= child.not_before:
         child.start()
     return 0
 
@@ -147,6 +198,8 @@ def _end(children: Sequence[_Child]) -> None:
     running = [child.process for child in children if child.process is not None]
     for process in running:
         process.terminate()
+        if process.stdin is not None:
+            process.stdin.close()  # One that was not released waits for this, and a signal would not end its wait.
     deadline = time.monotonic() + _GRACE
     for process in running:
         try:

@@ -23,20 +23,25 @@ def migrate(url: str) -> None:
         StorageUnavailableError: the database does not answer.
         ConcurrentChangeError: another process holds the database.
     """
-    from alembic import command  # noqa: PLC0415 - only one process migrates, and Alembic is slow to load
-    from alembic.config import Config  # noqa: PLC0415 - likewise
-
     engine = make_engine(url)
     try:
         with translated(), writing(engine) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, REVISION)
+            if not is_current(connection):
+                _upgrade(connection)
     finally:
         engine.dispose()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - it is seldom needed, and slow to load
+    from alembic.config import Config  # noqa: PLC0415 - likewise
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, REVISION)
 
 
 def is_current(connection: sa.Connection) -> bool:
