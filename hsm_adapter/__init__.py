@@ -17,6 +17,7 @@ from hsm_adapter.kek_cache import KekCacheLimits, KekStatistics
 from hsm_adapter.keks import KeksInUse, KekToUse, WrappedKek
 from hsm_adapter.probe import CapabilityReport, Check, probe
 from hsm_adapter.profiles import PROFILES
+from hsm_adapter.statistics import HsmStatistics
 from hsm_adapter.templates import Role
 from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
 from hsm_adapter.watchdog import Patience, demand_answering, watched
@@ -32,6 +33,7 @@ __all__ = [
     "HsmPolicyError",
     "HsmReadOnlyError",
     "HsmSettings",
+    "HsmStatistics",
     "HsmToken",
     "HsmUnavailableError",
     "KekBindingError",

@@ -23,6 +23,7 @@ from hsm_adapter.constants import (
     SessionFlag,
     User,
 )
+from hsm_adapter.statistics import CallCounts, name_of
 from hsm_adapter.structures import (
     ATTRIBUTE_POINTER,
     MECHANISM_POINTER,
@@ -91,8 +92,7 @@ class CryptokiError(Exception):
     """A function of the module returned something else than CKR_OK."""
 
     def __init__(self, function: str, rv: int) -> None:
-        name = f"CKR_{Rv(rv).name}" if rv in set(Rv) else f"CKR 0x{rv:X}"
-        super().__init__(f"{function}: {name}")
+        super().__init__(f"{function}: {name_of(rv)}")
         self.function = function
         self.rv = rv
 
@@ -114,7 +114,11 @@ def _text(raw: bytes) -> str:
 
 
 class Cryptoki:
-    """One loaded PKCS#11 module."""
+    """One loaded PKCS#11 module.
+
+    Attributes:
+        counts: the calls that were made so far.
+    """
 
     def __init__(self, module_path: Path) -> None:
         """Load the shared library.
@@ -136,14 +140,16 @@ class Cryptoki:
             name: ctypes.CFUNCTYPE(c_ulong, *arguments)(table[1 + place] or 0)
             for name, (place, arguments) in _FUNCTIONS.items()
         }
+        self.counts = CallCounts(_FUNCTIONS)
 
     def _call(self, function: str, *arguments: object) -> None:
-        thread = get_ident()
-        watchdog.calls[thread] = function, monotonic()
+        thread, began = get_ident(), monotonic()
+        watchdog.calls[thread] = function, began
         try:
             rv = self._functions[function](*arguments)
         finally:
             del watchdog.calls[thread]
+        self.counts.add(function, rv, monotonic() - began)
         if rv:
             raise CryptokiError(function, rv)
 

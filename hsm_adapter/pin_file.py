@@ -76,6 +76,14 @@ class PinFile:
                 time.sleep(_LOOK)
             yield file
 
+    def is_refused(self) -> bool:
+        """Return whether the token refused the PIN that is in the file now, in whichever process."""
+        try:
+            version = _version_of(self._path.stat())
+        except OSError:
+            return False
+        return version == self._refused or self._is_marked(version)
+
     def _is_marked(self, version: _Version) -> bool:
         try:
             return self._mark.read_text() == str(version)
@@ -101,7 +109,11 @@ class PinFile:
             raise HsmAuthenticationError(f"{self._path} must hold the PIN and nothing else, 1 to {_LONGEST_PIN} bytes.")
         pin[size:] = bytes(len(pin) - size)
         del pin[size:]
-        return status.st_ino, status.st_mtime_ns, status.st_size
+        return _version_of(status)
+
+
+def _version_of(status: os.stat_result) -> _Version:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _locked(file: FileIO) -> bool:

@@ -83,6 +83,8 @@ class SessionPool:
         self._logins = 0
         self._open: set[Session] = set()
         self._idle: list[Session] = []
+        self._in_use = 0
+        self._counting = threading.Lock()
 
     @contextmanager
     def lease(self, *, wanted: bytes | None = None, beyond_limit: bool = False) -> Iterator[Session]:
@@ -104,6 +106,7 @@ class SessionPool:
         try:
             with self._module.in_use() as generation:
                 session = self._take(generation, wanted)
+                self._count(1)
                 try:
                     yield session
                 except BaseException as error:
@@ -112,10 +115,30 @@ class SessionPool:
                         session.broken = True
                     raise
                 finally:
+                    self._count(-1)
                     self._give_back(session)
         finally:
             if not beyond_limit:
                 self._room.release()
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._in_use += more
+
+    @property
+    def in_use(self) -> int:
+        """How many sessions are leased."""
+        return self._in_use
+
+    @property
+    def idle(self) -> int:
+        """How many open sessions wait for somebody."""
+        return len(self._idle)
+
+    @property
+    def pin_is_refused(self) -> bool:
+        """Whether the token refused the PIN that is in the file now."""
+        return self._pin_file.is_refused()
 
     def replace(self, session: Session) -> None:
         """Close a leased session in which a call failed and open another in its place; its session objects go."""

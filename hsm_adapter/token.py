@@ -28,6 +28,7 @@ from hsm_adapter.profiles import PROFILES, Profile
 from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
+from hsm_adapter.statistics import HsmStatistics
 from hsm_adapter.templates import Role
 
 T = TypeVar("T")
@@ -114,6 +115,11 @@ class HsmToken:
     def info(self) -> TokenInfo:
         """What the token says of itself."""
         return self._pool.token
+
+    def statistics(self) -> HsmStatistics:
+        """Return how it goes with the token, in numbers; the token is not asked."""
+        calls, seconds = self._cryptoki.counts.so_far()
+        return HsmStatistics(calls, seconds, self._pool.in_use, self._pool.idle, self._pool.pin_is_refused)
 
     def random(self, size: int) -> bytes:
         """Return `size` random bytes of the token."""

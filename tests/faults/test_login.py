@@ -28,7 +28,10 @@ def test_a_refused_pin_is_tried_once_and_again_only_when_the_file_changes(settin
         with pytest.raises(HsmAuthenticationError), pool.lease():
             pass
     assert shim.count("C_Login") == 1
+    assert pool.pin_is_refused
+    assert PinFile(settings.pin_file).is_refused()
     settings.pin_file.write_bytes(pin)
+    assert not pool.pin_is_refused
     with pool.lease() as session:
         assert pool.is_logged_in(session)
     assert shim.count("C_Login") == 2

@@ -224,3 +224,46 @@ def test_no_session_object_stays_behind(token, main_key):
     token.unload_keks(frozenset({"acme"}))
     assert token.kek_statistics.loaded == 0
     assert session_objects() == before
+
+
+def test_calls_are_counted_by_function_and_return_value(token, main_key):
+    context = b"counted"
+    kek = token.create_kek(main_key[0], context)
+
+    def counted(function, result):
+        return token.statistics().calls.get((function, result), 0)
+
+    with token.use_kek(main_key[0], kek, context) as in_use:
+        sealed = in_use.encrypt(b"x" * 32, b"")
+        before = token.statistics()
+        for _ in range(3):
+            in_use.decrypt(sealed, b"")
+        assert counted("C_Decrypt", "CKR_OK") == before.calls["C_Decrypt", "CKR_OK"] + 3
+        with pytest.raises(RejectedInputError):
+            in_use.decrypt(sealed[:-1] + bytes([sealed[-1] ^ 1]), b"")
+    after = token.statistics()
+    refusals = {
+        result: count - before.calls.get((function, result), 0)
+        for (function, result), count in after.calls.items()
+        if function == "C_Decrypt" and result != "CKR_OK"
+    }
+    assert list(refusals.values()) == [1]
+    assert after.seconds["C_Decrypt"] > before.seconds["C_Decrypt"]
+    assert after.seconds.keys() == {function for function, _ in after.calls}
+
+
+def test_sessions_are_counted_while_they_are_leased(token):
+    token.random(1)
+    (before, idle) = (token.statistics().sessions_in_use, token.statistics().sessions_idle)
+    assert before == 0
+    assert idle >= 1
+    with token._pool.lease():
+        assert (token.statistics().sessions_in_use, token.statistics().sessions_idle) == (1, idle - 1)
+    assert (token.statistics().sessions_in_use, token.statistics().sessions_idle) == (0, idle)
+
+
+def test_calls_of_many_threads_are_all_counted(token):
+    before = token.statistics().calls["C_GenerateRandom", "CKR_OK"]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: token.random(1), range(2000)))
+    assert token.statistics().calls["C_GenerateRandom", "CKR_OK"] == before + 2000
