@@ -9,6 +9,7 @@ from keystead.v1 import content_key_service_pb2 as messages
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceStub
 
 from server.cli import files
+from server.cli.checksums import crc32c, demand_intact, demand_verified
 from server.cli.connection import TIMEOUT, connected
 from server.cli.failures import fail, refusal_of_item
 from server.cli.names import Organization, child_name, organization_name
@@ -56,6 +57,7 @@ def generate(
     outputs = (out, files.SECRET), (wrapped_out, files.PUBLIC)
     with files.new_files(*outputs) as new, connected(as_json=as_json) as channel:
         (key,) = ContentKeyServiceStub(channel).GenerateContentKeys(request, timeout=TIMEOUT).content_keys
+        demand_intact(key, "plaintext", "wrapped")
         new.write(wrapped_out, key.wrapped)
         new.write(out, key.plaintext)
     if as_json:
@@ -77,11 +79,16 @@ def wrap(
     as_json: AsJson = False,
 ) -> None:
     """Wrap a content key that you have."""
-    item = messages.WrapContentKeysItem(plaintext=files.read(content_key), context=_context(context))
+    plaintext = files.read(content_key)
+    item = messages.WrapContentKeysItem(
+        plaintext=plaintext, plaintext_crc32c=crc32c(plaintext), context=_context(context)
+    )
     request = messages.WrapContentKeysRequest(kek=child_name(organization, "keks", kek), items=[item])
     with files.new_files((out, files.PUBLIC)) as new, connected(as_json=as_json) as channel:
         (result,) = ContentKeyServiceStub(channel).WrapContentKeys(request, timeout=TIMEOUT).results
         _demand_good(result.status, as_json=as_json)
+        demand_verified(verified=result.verified_plaintext_crc32c)
+        demand_intact(result, "wrapped")
         new.write(out, result.wrapped)
     if as_json:
         print_json({"wrapped": str(out)})
@@ -100,11 +107,14 @@ def unwrap(
     as_json: AsJson = False,
 ) -> None:
     """Unwrap a content key."""
-    item = messages.UnwrapContentKeysItem(wrapped=files.read(wrapped), context=_context(context))
+    sealed = files.read(wrapped)
+    item = messages.UnwrapContentKeysItem(wrapped=sealed, wrapped_crc32c=crc32c(sealed), context=_context(context))
     request = messages.UnwrapContentKeysRequest(parent=organization_name(organization), items=[item])
     with files.new_files((out, files.SECRET)) as new, connected(as_json=as_json) as channel:
         (result,) = ContentKeyServiceStub(channel).UnwrapContentKeys(request, timeout=TIMEOUT).results
         _demand_good(result.status, as_json=as_json)
+        demand_verified(verified=result.verified_wrapped_crc32c)
+        demand_intact(result, "plaintext")
         new.write(out, result.plaintext)
     if as_json:
         print_json({"content_key": str(out), "kek": result.kek})

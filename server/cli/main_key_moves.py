@@ -14,6 +14,7 @@ from keystead.v1.resources_pb2 import MainKey
 
 from server.cli.advice import words_of
 from server.cli.changes import Etag, RequestId, Terms, carried_out
+from server.cli.checksums import crc32c, tell_if_unverified
 from server.cli.connection import TIMEOUT, connected
 from server.cli.consent import Yes, demand_somebody_to_ask, etag_by_consent, told_before
 from server.cli.failures import REFUSED, fail
@@ -202,8 +203,11 @@ def verify_copy(
     Exit status 0 only if it is. The backup is encrypted as for an import, and the wrapping key is used up; no state
     changes.
     """
+    encrypted = read_encrypted_key(encrypted_key)
     request = messages.VerifyMainKeyCopyRequest(
-        name=child_name(organization, "mainKeys", main_key), encrypted_key=read_encrypted_key(encrypted_key)
+        name=child_name(organization, "mainKeys", main_key),
+        encrypted_key=encrypted,
+        encrypted_key_crc32c=crc32c(encrypted),
     )
     if wrapping_key is not None:
         request.wrapping_key = child_name(organization, "wrappingKeys", wrapping_key)
@@ -213,6 +217,7 @@ def verify_copy(
             parent = messages.GetWrappingKeyRequest(parent=organization_name(organization))
             request.wrapping_key = stub.GetWrappingKey(parent, timeout=TIMEOUT).name
         answer = stub.VerifyMainKeyCopy(request, timeout=TIMEOUT)
+    tell_if_unverified(verified=answer.verified_encrypted_key_crc32c)
     if as_json:
         print_json(plain(answer))
         raise typer.Exit(0 if answer.matches else REFUSED)

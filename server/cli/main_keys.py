@@ -14,6 +14,7 @@ from keystead.v1.resources_pb2 import MainKey
 from server.cli import files, main_key_maker, main_key_moves
 from server.cli.advice import words_of
 from server.cli.changes import Etag, RequestId, Terms, carried_out
+from server.cli.checksums import crc32c, tell_if_unverified
 from server.cli.connection import TIMEOUT, connected
 from server.cli.failures import fail
 from server.cli.names import MainKeyId, Organization, child_name, organization_name
@@ -96,9 +97,11 @@ def import_key(
 
     The etag, if any, is that of the organization.
     """
+    encrypted = files.read_encrypted_key(encrypted_key)
     request = messages.ImportMainKeyRequest(
         parent=organization_name(organization),
-        encrypted_key=files.read_encrypted_key(encrypted_key),
+        encrypted_key=encrypted,
+        encrypted_key_crc32c=crc32c(encrypted),
         activation=messages.NOW if activate is When.NOW else messages.LATER,
         etag=etag or "",
     )
@@ -115,6 +118,7 @@ def import_key(
             request.wrapping_key = present.name
         terms = Terms(request_id, etag, repeated_with=f"--wrapping-key {request.wrapping_key}")
         answer = carried_out(stub.ImportMainKey, request, terms)
+    tell_if_unverified(verified=answer.verified_encrypted_key_crc32c)
     if as_json:
         print_json(plain(answer))
         return

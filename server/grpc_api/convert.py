@@ -126,9 +126,13 @@ def _revocation(key: MainKey) -> pb.MainKey.Revocation | None:
     )
 
 
-def imported(answer: ImportedMainKey) -> messages.ImportMainKeyResponse:
-    """Return the message of a main key that has arrived."""
-    return messages.ImportMainKeyResponse(main_key=main_key(answer.main_key), active_main_key=str(answer.active))
+def imported(answer: ImportedMainKey, *, verified: bool) -> messages.ImportMainKeyResponse:
+    """Return the message of a main key that has arrived; `verified` says whether its checksum was compared."""
+    return messages.ImportMainKeyResponse(
+        main_key=main_key(answer.main_key),
+        active_main_key=str(answer.active),
+        verified_encrypted_key_crc32c=verified,
+    )
 
 
 def revoked(answer: RevokedMainKey) -> messages.RevokeMainKeyResponse:
@@ -151,13 +155,14 @@ def preview(it: ChangePreview) -> messages.PreviewChangeResponse:
     )
 
 
-def verified(it: VerifiedCopy) -> messages.VerifyMainKeyCopyResponse:
-    """Return the message of a copy that was compared with a main key."""
+def compared(it: VerifiedCopy, *, verified: bool) -> messages.VerifyMainKeyCopyResponse:
+    """Return the message of a copy that was compared with a main key; `verified` is as in `imported`."""
     return messages.VerifyMainKeyCopyResponse(
         matches=it.fingerprint == it.main_key.key.fingerprint,
         main_key=main_key(it.main_key),
         copy_fingerprint=it.fingerprint,
         matching_main_key="" if it.matching is None else str(it.matching),
+        verified_encrypted_key_crc32c=verified,
     )
 
 

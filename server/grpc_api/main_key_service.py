@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import grpc
 from keystead.v1 import main_key_service_pb2 as messages
@@ -15,6 +16,7 @@ from server.domain.roles import Caller
 from server.domain.wrapping_keys import Algorithm
 from server.grpc_api import convert
 from server.grpc_api.boundary import Boundary
+from server.grpc_api.checksums import demand_intact, has_checksum
 from server.grpc_api.terms import terms_of
 from server.use_cases import Change, Import, MainKeyView, PageRequest, Terms, Upload, UseCases
 
@@ -29,6 +31,7 @@ def _algorithm(request: messages.GetWrappingKeyRequest) -> Algorithm | None:
 def _import(request: messages.ImportMainKeyRequest) -> Import:
     if request.activation not in {messages.NOW, messages.LATER}:
         raise InvalidFieldError("activation", "NOW or LATER")
+    demand_intact(request, "encrypted_key")
     parent, wrapping_key = OrganizationName.parse(request.parent).id, WrappingKeyName.parse(request.wrapping_key)
     return Import(
         upload=Upload(parent, wrapping_key, request.encrypted_key),
@@ -74,8 +77,8 @@ class MainKeyService(MainKeyServiceServicer):
         self, request: messages.ImportMainKeyRequest, context: grpc.ServicerContext
     ) -> messages.ImportMainKeyResponse:
         def work(caller: Caller) -> messages.ImportMainKeyResponse:
-            terms = terms_of(request, convert.imported)
-            return convert.imported(self._do.import_main_key(caller, _import(request), terms))
+            pack = partial(convert.imported, verified=has_checksum(request, "encrypted_key"))
+            return pack(self._do.import_main_key(caller, _import(request), terms_of(request, pack)))
 
         return self._boundary.answer_once(context, messages.ImportMainKeyResponse, work)
 
@@ -158,7 +161,9 @@ class MainKeyService(MainKeyServiceServicer):
     ) -> messages.VerifyMainKeyCopyResponse:
         def work(caller: Caller) -> messages.VerifyMainKeyCopyResponse:
             name, wrapping_key = MainKeyName.parse(request.name), WrappingKeyName.parse(request.wrapping_key)
+            demand_intact(request, "encrypted_key")
             upload = Upload(name.organization, wrapping_key, request.encrypted_key)
-            return convert.verified(self._do.verify_main_key_copy(caller, name, upload))
+            compared = self._do.verify_main_key_copy(caller, name, upload)
+            return convert.compared(compared, verified=has_checksum(request, "encrypted_key"))
 
         return self._boundary.answer(context, work)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import google.api
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from keystead.v1 import content_key_service_pb2, main_key_service_pb2
 
 from tests.support.token import ROOT
 
@@ -49,6 +51,23 @@ def test_every_rpc_says_who_calls_it_and_what_goes_wrong(image):
     for rpc, comment in comments.items():
         assert re.search(r"^ Callers: \S.*\.$", comment, re.MULTILINE), f"{rpc} does not say who may call it"
         assert re.search(r"^ Errors: \S", comment, re.MULTILINE), f"{rpc} does not say what goes wrong"
+
+
+def test_bytes_that_matter_have_a_checksum_beside_them_and_what_tells_of_a_content_key_is_redacted():
+    fields = {
+        (message.name, field.name): field
+        for file in (content_key_service_pb2, main_key_service_pb2)
+        for message in file.DESCRIPTOR.message_types_by_name.values()
+        for field in message.fields
+    }
+    matter = {place for place in fields if place[1] in {"plaintext", "wrapped", "encrypted_key"}}
+    assert len(matter) >= 8
+    for message, name in matter:
+        checksum = fields[message, f"{name}_crc32c"]
+        assert (checksum.type, checksum.has_presence) == (FieldDescriptor.TYPE_FIXED32, True)
+    for place, field in fields.items():
+        in_clear = place[1].startswith("plaintext")
+        assert field.GetOptions().debug_redact == (in_clear or place[1] == "encrypted_key"), place
 
 
 def test_the_generated_code_is_that_of_the_contract(tmp_path):

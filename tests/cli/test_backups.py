@@ -31,7 +31,13 @@ def test_a_backup_is_verified(admin, org, backup):
     assert "verify_time" in admin.json("main-keys", "get", org.id, key)
     backup(value)
     answer = admin.json(*words)
-    assert answer.keys() == {"matches", "main_key", "copy_fingerprint", "matching_main_key"}
+    assert answer.keys() == {
+        "matches",
+        "main_key",
+        "copy_fingerprint",
+        "matching_main_key",
+        "verified_encrypted_key_crc32c",
+    }
     assert (answer["matches"], answer["copy_fingerprint"]) == (True, fingerprint(value).hex())
 
 

@@ -82,7 +82,7 @@ def test_an_organization_brings_keys_with_the_commands_that_it_is_shown(admin, u
     admin.says("wrapping-keys", "download", org.id, "--out", "second.pem")
     admin.says("main-keys", "prepare", "--public-key", "second.pem", "--out", "2.bin", "--encrypted-out", "2.enc")
     second = admin.json("main-keys", "import", org.id, "2.enc", "--activate", "now")
-    assert second.keys() == {"main_key", "active_main_key"}
+    assert second.keys() == {"main_key", "active_main_key", "verified_encrypted_key_crc32c"}
     assert second["main_key"].keys() == fields(pb.MainKey) | {
         "create_time",
         "state_time",

@@ -92,15 +92,19 @@ const work = {
     const kek = await call(client, "CreateKek", { parent });
     const context = { document: "Bericht", кто: "служба" };
     const { content_keys: made } = await call(client, "GenerateContentKeys", { kek: kek.name, count: 3, context });
-    const items = made.map(({ wrapped }) => ({ wrapped, context }));
+    const items = made.map(({ wrapped, wrapped_crc32c }) => ({ wrapped, wrapped_crc32c, context }));
     items.push({ wrapped: made[0].wrapped, context: {} });
+    items.push({ wrapped: made[0].wrapped, wrapped_crc32c: (made[0].wrapped_crc32c ^ 1) >>> 0, context });
     const { results } = await call(client, "UnwrapContentKeys", { parent, items });
+    const damaged = results.pop();
     const refused = results.pop();
     return {
       kek: kek.name,
       main_key: kek.main_key,
       sizes: made.map(({ plaintext }) => plaintext.length),
       all_unwrapped: results.length === 3 && results.every((it, place) => it.plaintext.equals(made[place].plaintext)),
+      all_confirmed: results.every((it, place) => it.plaintext_crc32c === made[place].plaintext_crc32c && it.verified_wrapped_crc32c),
+      damaged: errorInfo(damaged.status).reason,
       without_context: { reason: errorInfo(refused.status).reason, plaintext: refused.plaintext.length },
     };
   },

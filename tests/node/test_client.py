@@ -48,6 +48,7 @@ def test_a_client_in_another_language_does_the_whole_job(client, service):
     used = client("use", f"service:{name}", name)
     assert used["main_key"] == brought["main_key"]
     assert (used["sizes"], used["all_unwrapped"]) == ([32, 32, 32], True)
+    assert (used["all_confirmed"], used["damaged"]) == (True, "CHECKSUM_MISMATCH")
     assert used["without_context"] == {"reason": "WRAPPED_KEY_REJECTED", "plaintext": 0}
 
 

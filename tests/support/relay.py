@@ -1,6 +1,6 @@
-"""Something between a caller and the service that loses answers, as networks do, or answers in its place."""
+"""Something between a caller and the service that loses answers, as networks do, damages them, or answers itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -23,6 +23,9 @@ class Relay(grpc.GenericRpcHandler):
         """How many of the next answers to changes are lost."""
         self.refusals: list[Status] = []
         """What the next changes are told without being passed on."""
+        self.damage_request: Callable[[bytes], bytes] = lambda request: request
+        self.damage_answer: Callable[[bytes], bytes] = lambda answer: answer
+        """What becomes of the answers to all but reading calls."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         path = handler_call_details.method
@@ -34,7 +37,7 @@ class Relay(grpc.GenericRpcHandler):
             if is_change and self.refusals:
                 context.abort_with_status(rpc_status.to_status(self.refusals.pop(0)))
             try:
-                answer: bytes = self._channel.unary_unary(path)(request, timeout=30)
+                answer: bytes = self._channel.unary_unary(path)(self.damage_request(request), timeout=30)
             except grpc.RpcError as error:
                 status = rpc_status.from_call(error)
                 assert status is not None
@@ -42,7 +45,7 @@ class Relay(grpc.GenericRpcHandler):
             if is_change and self.losses:
                 self.losses -= 1
                 context.abort(grpc.StatusCode.UNAVAILABLE, "lost on the way")
-            return answer
+            return self.damage_answer(answer) if is_change else answer
 
         return grpc.unary_unary_rpc_method_handler(pass_on)
 

@@ -28,7 +28,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from keystead.v1 import resources_pb2 as keystead_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%keystead/v1/content_key_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x17google/rpc/status.proto\x1a\x1bkeystead/v1/resources.proto\"W\n\x10\x43reateKekRequest\x12)\n\x06parent\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\x12\x10keystead.dev/Kek\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"8\n\rGetKekRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10keystead.dev/Kek\"o\n\x0fListKeksRequest\x12)\n\x06parent\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\x12\x10keystead.dev/Kek\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"K\n\x10ListKeksResponse\x12\x1e\n\x04keks\x18\x01 \x03(\x0b\x32\x10.keystead.v1.Kek\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x01\n\x1aGenerateContentKeysRequest\x12&\n\x03kek\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10keystead.dev/Kek\x12\x13\n\x05\x63ount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\nsize_bytes\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12K\n\x07\x63ontext\x18\x04 \x03(\x0b\x32\x34.keystead.v1.GenerateContentKeysRequest.ContextEntryB\x04\xe2\x41\x01\x01\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x1bGenerateContentKeysResponse\x12\x36\n\x0c\x63ontent_keys\x18\x01 \x03(\x0b\x32 .keystead.v1.GeneratedContentKey\">\n\x13GeneratedContentKey\x12\x16\n\tplaintext\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0f\n\x07wrapped\x18\x02 \x01(\x0c\"w\n\x16WrapContentKeysRequest\x12&\n\x03kek\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10keystead.dev/Kek\x12\x35\n\x05items\x18\x02 \x03(\x0b\x32 .keystead.v1.WrapContentKeysItemB\x04\xe2\x41\x01\x02\"\xa7\x01\n\x13WrapContentKeysItem\x12\x1a\n\tplaintext\x18\x01 \x01(\x0c\x42\x07\x80\x01\x01\xe2\x41\x01\x02\x12\x44\n\x07\x63ontext\x18\x02 \x03(\x0b\x32-.keystead.v1.WrapContentKeysItem.ContextEntryB\x04\xe2\x41\x01\x01\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x17WrapContentKeysResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".keystead.v1.WrapContentKeysResult\"L\n\x15WrapContentKeysResult\x12\x0f\n\x07wrapped\x18\x01 \x01(\x0c\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x87\x01\n\x18UnwrapContentKeysRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xfa\x41\x1b\n\x19keystead.dev/Organization\x12\x37\n\x05items\x18\x02 \x03(\x0b\x32\".keystead.v1.UnwrapContentKeysItemB\x04\xe2\x41\x01\x02\"\xa6\x01\n\x15UnwrapContentKeysItem\x12\x15\n\x07wrapped\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x46\n\x07\x63ontext\x18\x02 \x03(\x0b\x32/.keystead.v1.UnwrapContentKeysItem.ContextEntryB\x04\xe2\x41\x01\x01\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"R\n\x19UnwrapContentKeysResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.keystead.v1.UnwrapContentKeysResult\"b\n\x17UnwrapContentKeysResult\x12\x16\n\tplaintext\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0b\n\x03kek\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status2\xfe\x03\n\x11\x43ontentKeyService\x12<\n\tCreateKek\x12\x1d.keystead.v1.CreateKekRequest\x1a\x10.keystead.v1.Kek\x12\x36\n\x06GetKek\x12\x1a.keystead.v1.GetKekRequest\x1a\x10.keystead.v1.Kek\x12G\n\x08ListKeks\x12\x1c.keystead.v1.ListKeksRequest\x1a\x1d.keystead.v1.ListKeksResponse\x12h\n\x13GenerateContentKeys\x12\'.keystead.v1.GenerateContentKeysRequest\x1a(.keystead.v1.GenerateContentKeysResponse\x12\\\n\x0fWrapContentKeys\x12#.keystead.v1.WrapContentKeysRequest\x1a$.keystead.v1.WrapContentKeysResponse\x12\x62\n\x11UnwrapContentKeys\x12%.keystead.v1.UnwrapContentKeysRequest\x1a&.keystead.v1.UnwrapContentKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%keystead/v1/content_key_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x17google/rpc/status.proto\x1a\x1bkeystead/v1/resources.proto\"W\n\x10\x43reateKekRequest\x12)\n\x06parent\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\x12\x10keystead.dev/Kek\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"8\n\rGetKekRequest\x12\'\n\x04name\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10keystead.dev/Kek\"o\n\x0fListKeksRequest\x12)\n\x06parent\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\x12\x10keystead.dev/Kek\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"K\n\x10ListKeksResponse\x12\x1e\n\x04keks\x18\x01 \x03(\x0b\x32\x10.keystead.v1.Kek\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x01\n\x1aGenerateContentKeysRequest\x12&\n\x03kek\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10keystead.dev/Kek\x12\x13\n\x05\x63ount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\nsize_bytes\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12K\n\x07\x63ontext\x18\x04 \x03(\x0b\x32\x34.keystead.v1.GenerateContentKeysRequest.ContextEntryB\x04\xe2\x41\x01\x01\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x1bGenerateContentKeysResponse\x12\x36\n\x0c\x63ontent_keys\x18\x01 \x03(\x0b\x32 .keystead.v1.GeneratedContentKey\"\xa7\x01\n\x13GeneratedContentKey\x12\x16\n\tplaintext\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0f\n\x07wrapped\x18\x02 \x01(\x0c\x12\"\n\x10plaintext_crc32c\x18\x03 \x01(\x07\x42\x03\x80\x01\x01H\x00\x88\x01\x01\x12\x1b\n\x0ewrapped_crc32c\x18\x04 \x01(\x07H\x01\x88\x01\x01\x42\x13\n\x11_plaintext_crc32cB\x11\n\x0f_wrapped_crc32c\"w\n\x16WrapContentKeysRequest\x12&\n\x03kek\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xfa\x41\x12\n\x10keystead.dev/Kek\x12\x35\n\x05items\x18\x02 \x03(\x0b\x32 .keystead.v1.WrapContentKeysItemB\x04\xe2\x41\x01\x02\"\xe4\x01\n\x13WrapContentKeysItem\x12\x1a\n\tplaintext\x18\x01 \x01(\x0c\x42\x07\x80\x01\x01\xe2\x41\x01\x02\x12\x44\n\x07\x63ontext\x18\x02 \x03(\x0b\x32-.keystead.v1.WrapContentKeysItem.ContextEntryB\x04\xe2\x41\x01\x01\x12&\n\x10plaintext_crc32c\x18\x03 \x01(\x07\x42\x07\x80\x01\x01\xe2\x41\x01\x01H\x00\x88\x01\x01\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x13\n\x11_plaintext_crc32c\"N\n\x17WrapContentKeysResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".keystead.v1.WrapContentKeysResult\"\x9f\x01\n\x15WrapContentKeysResult\x12\x0f\n\x07wrapped\x18\x01 \x01(\x0c\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1b\n\x0ewrapped_crc32c\x18\x03 \x01(\x07H\x00\x88\x01\x01\x12!\n\x19verified_plaintext_crc32c\x18\x04 \x01(\x08\x42\x11\n\x0f_wrapped_crc32c\"\x87\x01\n\x18UnwrapContentKeysRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\xfa\x41\x1b\n\x19keystead.dev/Organization\x12\x37\n\x05items\x18\x02 \x03(\x0b\x32\".keystead.v1.UnwrapContentKeysItemB\x04\xe2\x41\x01\x02\"\xdc\x01\n\x15UnwrapContentKeysItem\x12\x15\n\x07wrapped\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x46\n\x07\x63ontext\x18\x02 \x03(\x0b\x32/.keystead.v1.UnwrapContentKeysItem.ContextEntryB\x04\xe2\x41\x01\x01\x12!\n\x0ewrapped_crc32c\x18\x03 \x01(\x07\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_wrapped_crc32c\"R\n\x19UnwrapContentKeysResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.keystead.v1.UnwrapContentKeysResult\"\xbc\x01\n\x17UnwrapContentKeysResult\x12\x16\n\tplaintext\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0b\n\x03kek\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\"\n\x10plaintext_crc32c\x18\x04 \x01(\x07\x42\x03\x80\x01\x01H\x00\x88\x01\x01\x12\x1f\n\x17verified_wrapped_crc32c\x18\x05 \x01(\x08\x42\x13\n\x11_plaintext_crc32c2\xfe\x03\n\x11\x43ontentKeyService\x12<\n\tCreateKek\x12\x1d.keystead.v1.CreateKekRequest\x1a\x10.keystead.v1.Kek\x12\x36\n\x06GetKek\x12\x1a.keystead.v1.GetKekRequest\x1a\x10.keystead.v1.Kek\x12G\n\x08ListKeks\x12\x1c.keystead.v1.ListKeksRequest\x1a\x1d.keystead.v1.ListKeksResponse\x12h\n\x13GenerateContentKeys\x12\'.keystead.v1.GenerateContentKeysRequest\x1a(.keystead.v1.GenerateContentKeysResponse\x12\\\n\x0fWrapContentKeys\x12#.keystead.v1.WrapContentKeysRequest\x1a$.keystead.v1.WrapContentKeysResponse\x12\x62\n\x11UnwrapContentKeys\x12%.keystead.v1.UnwrapContentKeysRequest\x1a&.keystead.v1.UnwrapContentKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,6 +59,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATECONTENTKEYSREQUEST'].fields_by_name['context']._serialized_options = b'\342A\001\001'
   _globals['_GENERATEDCONTENTKEY'].fields_by_name['plaintext']._loaded_options = None
   _globals['_GENERATEDCONTENTKEY'].fields_by_name['plaintext']._serialized_options = b'\200\001\001'
+  _globals['_GENERATEDCONTENTKEY'].fields_by_name['plaintext_crc32c']._loaded_options = None
+  _globals['_GENERATEDCONTENTKEY'].fields_by_name['plaintext_crc32c']._serialized_options = b'\200\001\001'
   _globals['_WRAPCONTENTKEYSREQUEST'].fields_by_name['kek']._loaded_options = None
   _globals['_WRAPCONTENTKEYSREQUEST'].fields_by_name['kek']._serialized_options = b'\342A\001\002\372A\022\n\020keystead.dev/Kek'
   _globals['_WRAPCONTENTKEYSREQUEST'].fields_by_name['items']._loaded_options = None
@@ -69,6 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRAPCONTENTKEYSITEM'].fields_by_name['plaintext']._serialized_options = b'\200\001\001\342A\001\002'
   _globals['_WRAPCONTENTKEYSITEM'].fields_by_name['context']._loaded_options = None
   _globals['_WRAPCONTENTKEYSITEM'].fields_by_name['context']._serialized_options = b'\342A\001\001'
+  _globals['_WRAPCONTENTKEYSITEM'].fields_by_name['plaintext_crc32c']._loaded_options = None
+  _globals['_WRAPCONTENTKEYSITEM'].fields_by_name['plaintext_crc32c']._serialized_options = b'\200\001\001\342A\001\001'
   _globals['_UNWRAPCONTENTKEYSREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_UNWRAPCONTENTKEYSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\033\n\031keystead.dev/Organization'
   _globals['_UNWRAPCONTENTKEYSREQUEST'].fields_by_name['items']._loaded_options = None
@@ -79,8 +83,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNWRAPCONTENTKEYSITEM'].fields_by_name['wrapped']._serialized_options = b'\342A\001\002'
   _globals['_UNWRAPCONTENTKEYSITEM'].fields_by_name['context']._loaded_options = None
   _globals['_UNWRAPCONTENTKEYSITEM'].fields_by_name['context']._serialized_options = b'\342A\001\001'
+  _globals['_UNWRAPCONTENTKEYSITEM'].fields_by_name['wrapped_crc32c']._loaded_options = None
+  _globals['_UNWRAPCONTENTKEYSITEM'].fields_by_name['wrapped_crc32c']._serialized_options = b'\342A\001\001'
   _globals['_UNWRAPCONTENTKEYSRESULT'].fields_by_name['plaintext']._loaded_options = None
   _globals['_UNWRAPCONTENTKEYSRESULT'].fields_by_name['plaintext']._serialized_options = b'\200\001\001'
+  _globals['_UNWRAPCONTENTKEYSRESULT'].fields_by_name['plaintext_crc32c']._loaded_options = None
+  _globals['_UNWRAPCONTENTKEYSRESULT'].fields_by_name['plaintext_crc32c']._serialized_options = b'\200\001\001'
   _globals['_CREATEKEKREQUEST']._serialized_start=168
   _globals['_CREATEKEKREQUEST']._serialized_end=255
   _globals['_GETKEKREQUEST']._serialized_start=257
@@ -95,28 +103,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATECONTENTKEYSREQUEST_CONTEXTENTRY']._serialized_end=746
   _globals['_GENERATECONTENTKEYSRESPONSE']._serialized_start=748
   _globals['_GENERATECONTENTKEYSRESPONSE']._serialized_end=833
-  _globals['_GENERATEDCONTENTKEY']._serialized_start=835
-  _globals['_GENERATEDCONTENTKEY']._serialized_end=897
-  _globals['_WRAPCONTENTKEYSREQUEST']._serialized_start=899
-  _globals['_WRAPCONTENTKEYSREQUEST']._serialized_end=1018
-  _globals['_WRAPCONTENTKEYSITEM']._serialized_start=1021
-  _globals['_WRAPCONTENTKEYSITEM']._serialized_end=1188
+  _globals['_GENERATEDCONTENTKEY']._serialized_start=836
+  _globals['_GENERATEDCONTENTKEY']._serialized_end=1003
+  _globals['_WRAPCONTENTKEYSREQUEST']._serialized_start=1005
+  _globals['_WRAPCONTENTKEYSREQUEST']._serialized_end=1124
+  _globals['_WRAPCONTENTKEYSITEM']._serialized_start=1127
+  _globals['_WRAPCONTENTKEYSITEM']._serialized_end=1355
   _globals['_WRAPCONTENTKEYSITEM_CONTEXTENTRY']._serialized_start=700
   _globals['_WRAPCONTENTKEYSITEM_CONTEXTENTRY']._serialized_end=746
-  _globals['_WRAPCONTENTKEYSRESPONSE']._serialized_start=1190
-  _globals['_WRAPCONTENTKEYSRESPONSE']._serialized_end=1268
-  _globals['_WRAPCONTENTKEYSRESULT']._serialized_start=1270
-  _globals['_WRAPCONTENTKEYSRESULT']._serialized_end=1346
-  _globals['_UNWRAPCONTENTKEYSREQUEST']._serialized_start=1349
-  _globals['_UNWRAPCONTENTKEYSREQUEST']._serialized_end=1484
-  _globals['_UNWRAPCONTENTKEYSITEM']._serialized_start=1487
-  _globals['_UNWRAPCONTENTKEYSITEM']._serialized_end=1653
+  _globals['_WRAPCONTENTKEYSRESPONSE']._serialized_start=1357
+  _globals['_WRAPCONTENTKEYSRESPONSE']._serialized_end=1435
+  _globals['_WRAPCONTENTKEYSRESULT']._serialized_start=1438
+  _globals['_WRAPCONTENTKEYSRESULT']._serialized_end=1597
+  _globals['_UNWRAPCONTENTKEYSREQUEST']._serialized_start=1600
+  _globals['_UNWRAPCONTENTKEYSREQUEST']._serialized_end=1735
+  _globals['_UNWRAPCONTENTKEYSITEM']._serialized_start=1738
+  _globals['_UNWRAPCONTENTKEYSITEM']._serialized_end=1958
   _globals['_UNWRAPCONTENTKEYSITEM_CONTEXTENTRY']._serialized_start=700
   _globals['_UNWRAPCONTENTKEYSITEM_CONTEXTENTRY']._serialized_end=746
-  _globals['_UNWRAPCONTENTKEYSRESPONSE']._serialized_start=1655
-  _globals['_UNWRAPCONTENTKEYSRESPONSE']._serialized_end=1737
-  _globals['_UNWRAPCONTENTKEYSRESULT']._serialized_start=1739
-  _globals['_UNWRAPCONTENTKEYSRESULT']._serialized_end=1837
-  _globals['_CONTENTKEYSERVICE']._serialized_start=1840
-  _globals['_CONTENTKEYSERVICE']._serialized_end=2350
+  _globals['_UNWRAPCONTENTKEYSRESPONSE']._serialized_start=1960
+  _globals['_UNWRAPCONTENTKEYSRESPONSE']._serialized_end=2042
+  _globals['_UNWRAPCONTENTKEYSRESULT']._serialized_start=2045
+  _globals['_UNWRAPCONTENTKEYSRESULT']._serialized_end=2233
+  _globals['_CONTENTKEYSERVICE']._serialized_start=2236
+  _globals['_CONTENTKEYSERVICE']._serialized_end=2746
 # @@protoc_insertion_point(module_scope)

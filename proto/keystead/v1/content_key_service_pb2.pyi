@@ -10,6 +10,11 @@ authenticated, not stored and not secret.
 
 Each method on content keys takes 1 to 1000 items and answers them one by one, in order: every item has its own status,
 and a bad one does not fail its neighbours. A whole call fails only for what concerns all its items.
+
+Content keys travel with checksums: CRC32C (Castagnoli, RFC 3720 appendix B.4) of the bytes of the field beside it. A
+caller that sends one is told of damage before the token is asked, and sees in the answer that it was compared; one that
+compares those of an answer knows that it keeps what was made. A checksum finds accidents, not attackers. That of a
+content key in clear tells up to 32 bits of it: keep it as secret.
 """
 
 from collections import abc as _abc
@@ -225,21 +230,36 @@ class GeneratedContentKey(_message.Message):
 
     PLAINTEXT_FIELD_NUMBER: _builtins.int
     WRAPPED_FIELD_NUMBER: _builtins.int
+    PLAINTEXT_CRC32C_FIELD_NUMBER: _builtins.int
+    WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
     plaintext: _builtins.bytes
     """The content key in clear."""
     wrapped: _builtins.bytes
     """The same, wrapped: to be kept beside what it encrypts."""
+    plaintext_crc32c: _builtins.int
+    """CRC32C of `plaintext`."""
+    wrapped_crc32c: _builtins.int
+    """CRC32C of `wrapped`."""
     def __init__(
         self,
         *,
         plaintext: _builtins.bytes = ...,
         wrapped: _builtins.bytes = ...,
+        plaintext_crc32c: _builtins.int | None = ...,
+        wrapped_crc32c: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c", "_wrapped_crc32c", b"_wrapped_crc32c", "plaintext_crc32c", b"plaintext_crc32c", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plaintext", b"plaintext", "wrapped", b"wrapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c", "_wrapped_crc32c", b"_wrapped_crc32c", "plaintext", b"plaintext", "plaintext_crc32c", b"plaintext_crc32c", "wrapped", b"wrapped", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__plaintext_crc32c: _TypeAlias = _typing.Literal["plaintext_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__plaintext_crc32c: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c"]  # noqa: Y015
+    _WhichOneofReturnType__wrapped_crc32c: _TypeAlias = _typing.Literal["wrapped_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__wrapped_crc32c: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__plaintext_crc32c) -> _WhichOneofReturnType__plaintext_crc32c | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wrapped_crc32c) -> _WhichOneofReturnType__wrapped_crc32c | None: ...
 
 Global___GeneratedContentKey: _TypeAlias = GeneratedContentKey  # noqa: Y015
 
@@ -299,8 +319,11 @@ class WrapContentKeysItem(_message.Message):
 
     PLAINTEXT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    PLAINTEXT_CRC32C_FIELD_NUMBER: _builtins.int
     plaintext: _builtins.bytes
     """The content key in clear, 1 to 4096 bytes."""
+    plaintext_crc32c: _builtins.int
+    """CRC32C of `plaintext`. Default (absent): not compared."""
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Its context; limits at the head of this file. Default: empty."""
@@ -310,12 +333,15 @@ class WrapContentKeysItem(_message.Message):
         *,
         plaintext: _builtins.bytes = ...,
         context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        plaintext_crc32c: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c", "plaintext_crc32c", b"plaintext_crc32c"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "plaintext", b"plaintext"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c", "context", b"context", "plaintext", b"plaintext", "plaintext_crc32c", b"plaintext_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__plaintext_crc32c: _TypeAlias = _typing.Literal["plaintext_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__plaintext_crc32c: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__plaintext_crc32c) -> _WhichOneofReturnType__plaintext_crc32c | None: ...
 
 Global___WrapContentKeysItem: _TypeAlias = WrapContentKeysItem  # noqa: Y015
 
@@ -351,8 +377,16 @@ class WrapContentKeysResult(_message.Message):
 
     WRAPPED_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
+    VERIFIED_PLAINTEXT_CRC32C_FIELD_NUMBER: _builtins.int
     wrapped: _builtins.bytes
     """The wrapped content key. Empty if the item failed."""
+    wrapped_crc32c: _builtins.int
+    """CRC32C of `wrapped`. Absent if the item failed."""
+    verified_plaintext_crc32c: _builtins.bool
+    """Whether the item had a plaintext_crc32c, and it was right. If it is false though one was sent, the checksum was lost
+    on its way: do not trust what was wrapped.
+    """
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Why it failed. Absent if it did not."""
@@ -362,12 +396,16 @@ class WrapContentKeysResult(_message.Message):
         *,
         wrapped: _builtins.bytes = ...,
         status: _status_pb2.Status | None = ...,
+        wrapped_crc32c: _builtins.int | None = ...,
+        verified_plaintext_crc32c: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "status", b"status", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "wrapped", b"wrapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "status", b"status", "verified_plaintext_crc32c", b"verified_plaintext_crc32c", "wrapped", b"wrapped", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__wrapped_crc32c: _TypeAlias = _typing.Literal["wrapped_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__wrapped_crc32c: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wrapped_crc32c) -> _WhichOneofReturnType__wrapped_crc32c | None: ...
 
 Global___WrapContentKeysResult: _TypeAlias = WrapContentKeysResult  # noqa: Y015
 
@@ -427,8 +465,11 @@ class UnwrapContentKeysItem(_message.Message):
 
     WRAPPED_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
     wrapped: _builtins.bytes
     """The wrapped content key."""
+    wrapped_crc32c: _builtins.int
+    """CRC32C of `wrapped`. Default (absent): not compared."""
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The context it was wrapped with. Default: empty."""
@@ -438,12 +479,15 @@ class UnwrapContentKeysItem(_message.Message):
         *,
         wrapped: _builtins.bytes = ...,
         context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        wrapped_crc32c: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "wrapped", b"wrapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "context", b"context", "wrapped", b"wrapped", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__wrapped_crc32c: _TypeAlias = _typing.Literal["wrapped_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__wrapped_crc32c: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wrapped_crc32c) -> _WhichOneofReturnType__wrapped_crc32c | None: ...
 
 Global___UnwrapContentKeysItem: _TypeAlias = UnwrapContentKeysItem  # noqa: Y015
 
@@ -480,10 +524,16 @@ class UnwrapContentKeysResult(_message.Message):
     PLAINTEXT_FIELD_NUMBER: _builtins.int
     KEK_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    PLAINTEXT_CRC32C_FIELD_NUMBER: _builtins.int
+    VERIFIED_WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
     plaintext: _builtins.bytes
     """The content key in clear. Empty if the item failed."""
     kek: _builtins.str
     """Resource name of the KEK that it is wrapped under. Empty if the item failed."""
+    plaintext_crc32c: _builtins.int
+    """CRC32C of `plaintext`. Absent if the item failed."""
+    verified_wrapped_crc32c: _builtins.bool
+    """Whether the item had a wrapped_crc32c, and it was right."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Why it failed. Absent if it did not."""
@@ -494,11 +544,15 @@ class UnwrapContentKeysResult(_message.Message):
         plaintext: _builtins.bytes = ...,
         kek: _builtins.str = ...,
         status: _status_pb2.Status | None = ...,
+        plaintext_crc32c: _builtins.int | None = ...,
+        verified_wrapped_crc32c: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c", "plaintext_crc32c", b"plaintext_crc32c", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kek", b"kek", "plaintext", b"plaintext", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c", "kek", b"kek", "plaintext", b"plaintext", "plaintext_crc32c", b"plaintext_crc32c", "status", b"status", "verified_wrapped_crc32c", b"verified_wrapped_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__plaintext_crc32c: _TypeAlias = _typing.Literal["plaintext_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__plaintext_crc32c: _TypeAlias = _typing.Literal["_plaintext_crc32c", b"_plaintext_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__plaintext_crc32c) -> _WhichOneofReturnType__plaintext_crc32c | None: ...
 
 Global___UnwrapContentKeysResult: _TypeAlias = UnwrapContentKeysResult  # noqa: Y015

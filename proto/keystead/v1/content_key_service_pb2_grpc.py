@@ -123,7 +123,7 @@ class ContentKeyServiceServicer:
         """Wraps content keys that the caller brings.
 
         Callers: service of the organisation.
-        Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context).
+        Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context; or reason CHECKSUM_MISMATCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +135,7 @@ class ContentKeyServiceServicer:
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, number of items), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an
         item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
-        context: one error for all), DATA_LOSS with reason KEK_DAMAGED.
+        context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,6 +10,11 @@ authenticated, not stored and not secret.
 
 Each method on content keys takes 1 to 1000 items and answers them one by one, in order: every item has its own status,
 and a bad one does not fail its neighbours. A whole call fails only for what concerns all its items.
+
+Content keys travel with checksums: CRC32C (Castagnoli, RFC 3720 appendix B.4) of the bytes of the field beside it. A
+caller that sends one is told of damage before the token is asked, and sees in the answer that it was compared; one that
+compares those of an answer knows that it keeps what was made. A checksum finds accidents, not attackers. That of a
+content key in clear tells up to 32 bits of it: keep it as secret.
 """
 
 from collections import abc as _abc
@@ -76,7 +81,7 @@ class ContentKeyServiceStub:
     """Wraps content keys that the caller brings.
 
     Callers: service of the organisation.
-    Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context).
+    Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context; or reason CHECKSUM_MISMATCH).
     """
     UnwrapContentKeys: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.UnwrapContentKeysRequest, _content_key_service_pb2.UnwrapContentKeysResponse]
     """Unwraps content keys.
@@ -84,7 +89,7 @@ class ContentKeyServiceStub:
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, number of items), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an
     item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
-    context: one error for all), DATA_LOSS with reason KEK_DAMAGED.
+    context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
     """
 
 @_typing.type_check_only
@@ -125,7 +130,7 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
     """Wraps content keys that the caller brings.
 
     Callers: service of the organisation.
-    Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context).
+    Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context; or reason CHECKSUM_MISMATCH).
     """
     UnwrapContentKeys: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.UnwrapContentKeysRequest, _content_key_service_pb2.UnwrapContentKeysResponse]  # type: ignore[assignment]
     """Unwraps content keys.
@@ -133,7 +138,7 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, number of items), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an
     item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
-    context: one error for all), DATA_LOSS with reason KEK_DAMAGED.
+    context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
     """
 
 class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -201,7 +206,7 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Wraps content keys that the caller brings.
 
         Callers: service of the organisation.
-        Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context).
+        Errors: as GenerateContentKeys. Of an item: INVALID_ARGUMENT (size or context; or reason CHECKSUM_MISMATCH).
         """
 
     @_abc_1.abstractmethod
@@ -215,7 +220,7 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, number of items), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an
         item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
-        context: one error for all), DATA_LOSS with reason KEK_DAMAGED.
+        context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
         """
 
 def add_ContentKeyServiceServicer_to_server(servicer: ContentKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from keystead.v1 import resources_pb2 as keystead_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keystead/v1/main_key_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkeystead/v1/resources.proto\"\x87\x01\n\x15GetWrappingKeyRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\x12\x18keystead.dev/WrappingKey\x12;\n\talgorithm\x18\x02 \x01(\x0e\x32\".keystead.v1.WrappingKey.AlgorithmB\x04\xe2\x41\x01\x01\"\xa4\x02\n\x14ImportMainKeyRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14keystead.dev/MainKey\x12\x37\n\x0cwrapping_key\x18\x02 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\n\x18keystead.dev/WrappingKey\x12\x1f\n\rencrypted_key\x18\x03 \x01(\x0c\x42\x08\x80\x01\x01\xe2\x41\x02\x02\x04\x12\x31\n\nactivation\x18\x04 \x01(\x0e\x32\x17.keystead.v1.ActivationB\x04\xe2\x41\x01\x02\x12\"\n\x14\x65xpected_fingerprint\x18\x05 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\"X\n\x15ImportMainKeyResponse\x12&\n\x08main_key\x18\x01 \x01(\x0b\x32\x14.keystead.v1.MainKey\x12\x17\n\x0f\x61\x63tive_main_key\x18\x02 \x01(\t\"\x93\x01\n\x13ListMainKeysRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14keystead.dev/MainKey\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cshow_removed\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"X\n\x14ListMainKeysResponse\x12\'\n\tmain_keys\x18\x01 \x03(\x0b\x32\x14.keystead.v1.MainKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x11GetMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\"s\n\x16\x41\x63tivateMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\xc2\x01\n\x14RevokeMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x39\n\x10reactivate_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x15RevokeMainKeyResponse\x12&\n\x08main_key\x18\x01 \x01(\x0b\x32\x14.keystead.v1.MainKey\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x14\x44\x65leteMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x16UndeleteMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"n\n\x14PreviewChangeRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12)\n\x06\x63hange\x18\x02 \x01(\x0e\x32\x13.keystead.v1.ChangeB\x04\xe2\x41\x01\x02\"\xde\x01\n\x15PreviewChangeResponse\x12\x10\n\x08obstacle\x18\x01 \x01(\t\x12\x11\n\tkek_count\x18\x02 \x01(\x03\x12\x1a\n\x12stops_content_keys\x18\x03 \x01(\x08\x12\x1d\n\x15\x63ontent_keys_last_day\x18\x04 \x01(\x03\x12!\n\x19\x63ontent_keys_last_30_days\x18\x05 \x01(\x03\x12\x31\n\rlast_use_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x07 \x03(\t\"\xa1\x01\n\x18VerifyMainKeyCopyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x37\n\x0cwrapping_key\x18\x02 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\n\x18keystead.dev/WrappingKey\x12\x1f\n\rencrypted_key\x18\x03 \x01(\x0c\x42\x08\x80\x01\x01\xe2\x41\x02\x02\x04\"\x89\x01\n\x19VerifyMainKeyCopyResponse\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12&\n\x08main_key\x18\x02 \x01(\x0b\x32\x14.keystead.v1.MainKey\x12\x18\n\x10\x63opy_fingerprint\x18\x03 \x01(\x0c\x12\x19\n\x11matching_main_key\x18\x04 \x01(\t*<\n\nActivation\x12\x1a\n\x16\x41\x43TIVATION_UNSPECIFIED\x10\x00\x12\x07\n\x03NOW\x10\x01\x12\t\n\x05LATER\x10\x02*J\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\n\n\x06REVOKE\x10\x01\x12\n\n\x06\x44\x45LETE\x10\x02\x12\x10\n\x0c\x44ISABLE_BYOK\x10\x03\x32\xcb\x06\n\x0eMainKeyService\x12N\n\x0eGetWrappingKey\x12\".keystead.v1.GetWrappingKeyRequest\x1a\x18.keystead.v1.WrappingKey\x12V\n\rImportMainKey\x12!.keystead.v1.ImportMainKeyRequest\x1a\".keystead.v1.ImportMainKeyResponse\x12S\n\x0cListMainKeys\x12 .keystead.v1.ListMainKeysRequest\x1a!.keystead.v1.ListMainKeysResponse\x12\x42\n\nGetMainKey\x12\x1e.keystead.v1.GetMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12L\n\x0f\x41\x63tivateMainKey\x12#.keystead.v1.ActivateMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12V\n\rRevokeMainKey\x12!.keystead.v1.RevokeMainKeyRequest\x1a\".keystead.v1.RevokeMainKeyResponse\x12H\n\rDeleteMainKey\x12!.keystead.v1.DeleteMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12L\n\x0fUndeleteMainKey\x12#.keystead.v1.UndeleteMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12V\n\rPreviewChange\x12!.keystead.v1.PreviewChangeRequest\x1a\".keystead.v1.PreviewChangeResponse\x12\x62\n\x11VerifyMainKeyCopy\x12%.keystead.v1.VerifyMainKeyCopyRequest\x1a&.keystead.v1.VerifyMainKeyCopyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keystead/v1/main_key_service.proto\x12\x0bkeystead.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkeystead/v1/resources.proto\"\x87\x01\n\x15GetWrappingKeyRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\x12\x18keystead.dev/WrappingKey\x12;\n\talgorithm\x18\x02 \x01(\x0e\x32\".keystead.v1.WrappingKey.AlgorithmB\x04\xe2\x41\x01\x01\"\xe7\x02\n\x14ImportMainKeyRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14keystead.dev/MainKey\x12\x37\n\x0cwrapping_key\x18\x02 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\n\x18keystead.dev/WrappingKey\x12\x1f\n\rencrypted_key\x18\x03 \x01(\x0c\x42\x08\x80\x01\x01\xe2\x41\x02\x02\x04\x12\x31\n\nactivation\x18\x04 \x01(\x0e\x32\x17.keystead.v1.ActivationB\x04\xe2\x41\x01\x02\x12\"\n\x14\x65xpected_fingerprint\x18\x05 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12(\n\x14\x65ncrypted_key_crc32c\x18\x08 \x01(\x07\x42\x05\xe2\x41\x02\x01\x04H\x00\x88\x01\x01\x42\x17\n\x15_encrypted_key_crc32c\"\x7f\n\x15ImportMainKeyResponse\x12&\n\x08main_key\x18\x01 \x01(\x0b\x32\x14.keystead.v1.MainKey\x12\x17\n\x0f\x61\x63tive_main_key\x18\x02 \x01(\t\x12%\n\x1dverified_encrypted_key_crc32c\x18\x03 \x01(\x08\"\x93\x01\n\x13ListMainKeysRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14keystead.dev/MainKey\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cshow_removed\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"X\n\x14ListMainKeysResponse\x12\'\n\tmain_keys\x18\x01 \x03(\x0b\x32\x14.keystead.v1.MainKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x11GetMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\"s\n\x16\x41\x63tivateMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\xc2\x01\n\x14RevokeMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x39\n\x10reactivate_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x15RevokeMainKeyResponse\x12&\n\x08main_key\x18\x01 \x01(\x0b\x32\x14.keystead.v1.MainKey\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x14\x44\x65leteMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x16UndeleteMainKeyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"n\n\x14PreviewChangeRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12)\n\x06\x63hange\x18\x02 \x01(\x0e\x32\x13.keystead.v1.ChangeB\x04\xe2\x41\x01\x02\"\xde\x01\n\x15PreviewChangeResponse\x12\x10\n\x08obstacle\x18\x01 \x01(\t\x12\x11\n\tkek_count\x18\x02 \x01(\x03\x12\x1a\n\x12stops_content_keys\x18\x03 \x01(\x08\x12\x1d\n\x15\x63ontent_keys_last_day\x18\x04 \x01(\x03\x12!\n\x19\x63ontent_keys_last_30_days\x18\x05 \x01(\x03\x12\x31\n\rlast_use_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x07 \x03(\t\"\xe4\x01\n\x18VerifyMainKeyCopyRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14keystead.dev/MainKey\x12\x37\n\x0cwrapping_key\x18\x02 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\n\x18keystead.dev/WrappingKey\x12\x1f\n\rencrypted_key\x18\x03 \x01(\x0c\x42\x08\x80\x01\x01\xe2\x41\x02\x02\x04\x12(\n\x14\x65ncrypted_key_crc32c\x18\x04 \x01(\x07\x42\x05\xe2\x41\x02\x01\x04H\x00\x88\x01\x01\x42\x17\n\x15_encrypted_key_crc32c\"\xb0\x01\n\x19VerifyMainKeyCopyResponse\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12&\n\x08main_key\x18\x02 \x01(\x0b\x32\x14.keystead.v1.MainKey\x12\x18\n\x10\x63opy_fingerprint\x18\x03 \x01(\x0c\x12\x19\n\x11matching_main_key\x18\x04 \x01(\t\x12%\n\x1dverified_encrypted_key_crc32c\x18\x05 \x01(\x08*<\n\nActivation\x12\x1a\n\x16\x41\x43TIVATION_UNSPECIFIED\x10\x00\x12\x07\n\x03NOW\x10\x01\x12\t\n\x05LATER\x10\x02*J\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\n\n\x06REVOKE\x10\x01\x12\n\n\x06\x44\x45LETE\x10\x02\x12\x10\n\x0c\x44ISABLE_BYOK\x10\x03\x32\xcb\x06\n\x0eMainKeyService\x12N\n\x0eGetWrappingKey\x12\".keystead.v1.GetWrappingKeyRequest\x1a\x18.keystead.v1.WrappingKey\x12V\n\rImportMainKey\x12!.keystead.v1.ImportMainKeyRequest\x1a\".keystead.v1.ImportMainKeyResponse\x12S\n\x0cListMainKeys\x12 .keystead.v1.ListMainKeysRequest\x1a!.keystead.v1.ListMainKeysResponse\x12\x42\n\nGetMainKey\x12\x1e.keystead.v1.GetMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12L\n\x0f\x41\x63tivateMainKey\x12#.keystead.v1.ActivateMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12V\n\rRevokeMainKey\x12!.keystead.v1.RevokeMainKeyRequest\x1a\".keystead.v1.RevokeMainKeyResponse\x12H\n\rDeleteMainKey\x12!.keystead.v1.DeleteMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12L\n\x0fUndeleteMainKey\x12#.keystead.v1.UndeleteMainKeyRequest\x1a\x14.keystead.v1.MainKey\x12V\n\rPreviewChange\x12!.keystead.v1.PreviewChangeRequest\x1a\".keystead.v1.PreviewChangeResponse\x12\x62\n\x11VerifyMainKeyCopy\x12%.keystead.v1.VerifyMainKeyCopyRequest\x1a&.keystead.v1.VerifyMainKeyCopyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTMAINKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_IMPORTMAINKEYREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_IMPORTMAINKEYREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTMAINKEYREQUEST'].fields_by_name['encrypted_key_crc32c']._loaded_options = None
+  _globals['_IMPORTMAINKEYREQUEST'].fields_by_name['encrypted_key_crc32c']._serialized_options = b'\342A\002\001\004'
   _globals['_LISTMAINKEYSREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_LISTMAINKEYSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\026\022\024keystead.dev/MainKey'
   _globals['_LISTMAINKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -102,40 +104,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYMAINKEYCOPYREQUEST'].fields_by_name['wrapping_key']._serialized_options = b'\342A\001\002\372A\032\n\030keystead.dev/WrappingKey'
   _globals['_VERIFYMAINKEYCOPYREQUEST'].fields_by_name['encrypted_key']._loaded_options = None
   _globals['_VERIFYMAINKEYCOPYREQUEST'].fields_by_name['encrypted_key']._serialized_options = b'\200\001\001\342A\002\002\004'
-  _globals['_ACTIVATION']._serialized_start=2338
-  _globals['_ACTIVATION']._serialized_end=2398
-  _globals['_CHANGE']._serialized_start=2400
-  _globals['_CHANGE']._serialized_end=2474
+  _globals['_VERIFYMAINKEYCOPYREQUEST'].fields_by_name['encrypted_key_crc32c']._loaded_options = None
+  _globals['_VERIFYMAINKEYCOPYREQUEST'].fields_by_name['encrypted_key_crc32c']._serialized_options = b'\342A\002\001\004'
+  _globals['_ACTIVATION']._serialized_start=2550
+  _globals['_ACTIVATION']._serialized_end=2610
+  _globals['_CHANGE']._serialized_start=2612
+  _globals['_CHANGE']._serialized_end=2686
   _globals['_GETWRAPPINGKEYREQUEST']._serialized_start=206
   _globals['_GETWRAPPINGKEYREQUEST']._serialized_end=341
   _globals['_IMPORTMAINKEYREQUEST']._serialized_start=344
-  _globals['_IMPORTMAINKEYREQUEST']._serialized_end=636
-  _globals['_IMPORTMAINKEYRESPONSE']._serialized_start=638
-  _globals['_IMPORTMAINKEYRESPONSE']._serialized_end=726
-  _globals['_LISTMAINKEYSREQUEST']._serialized_start=729
-  _globals['_LISTMAINKEYSREQUEST']._serialized_end=876
-  _globals['_LISTMAINKEYSRESPONSE']._serialized_start=878
-  _globals['_LISTMAINKEYSRESPONSE']._serialized_end=966
-  _globals['_GETMAINKEYREQUEST']._serialized_start=968
-  _globals['_GETMAINKEYREQUEST']._serialized_end=1032
-  _globals['_ACTIVATEMAINKEYREQUEST']._serialized_start=1034
-  _globals['_ACTIVATEMAINKEYREQUEST']._serialized_end=1149
-  _globals['_REVOKEMAINKEYREQUEST']._serialized_start=1152
-  _globals['_REVOKEMAINKEYREQUEST']._serialized_end=1346
-  _globals['_REVOKEMAINKEYRESPONSE']._serialized_start=1348
-  _globals['_REVOKEMAINKEYRESPONSE']._serialized_end=1463
-  _globals['_DELETEMAINKEYREQUEST']._serialized_start=1465
-  _globals['_DELETEMAINKEYREQUEST']._serialized_end=1578
-  _globals['_UNDELETEMAINKEYREQUEST']._serialized_start=1580
-  _globals['_UNDELETEMAINKEYREQUEST']._serialized_end=1695
-  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=1697
-  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=1807
-  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=1810
-  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=2032
-  _globals['_VERIFYMAINKEYCOPYREQUEST']._serialized_start=2035
-  _globals['_VERIFYMAINKEYCOPYREQUEST']._serialized_end=2196
-  _globals['_VERIFYMAINKEYCOPYRESPONSE']._serialized_start=2199
-  _globals['_VERIFYMAINKEYCOPYRESPONSE']._serialized_end=2336
-  _globals['_MAINKEYSERVICE']._serialized_start=2477
-  _globals['_MAINKEYSERVICE']._serialized_end=3320
+  _globals['_IMPORTMAINKEYREQUEST']._serialized_end=703
+  _globals['_IMPORTMAINKEYRESPONSE']._serialized_start=705
+  _globals['_IMPORTMAINKEYRESPONSE']._serialized_end=832
+  _globals['_LISTMAINKEYSREQUEST']._serialized_start=835
+  _globals['_LISTMAINKEYSREQUEST']._serialized_end=982
+  _globals['_LISTMAINKEYSRESPONSE']._serialized_start=984
+  _globals['_LISTMAINKEYSRESPONSE']._serialized_end=1072
+  _globals['_GETMAINKEYREQUEST']._serialized_start=1074
+  _globals['_GETMAINKEYREQUEST']._serialized_end=1138
+  _globals['_ACTIVATEMAINKEYREQUEST']._serialized_start=1140
+  _globals['_ACTIVATEMAINKEYREQUEST']._serialized_end=1255
+  _globals['_REVOKEMAINKEYREQUEST']._serialized_start=1258
+  _globals['_REVOKEMAINKEYREQUEST']._serialized_end=1452
+  _globals['_REVOKEMAINKEYRESPONSE']._serialized_start=1454
+  _globals['_REVOKEMAINKEYRESPONSE']._serialized_end=1569
+  _globals['_DELETEMAINKEYREQUEST']._serialized_start=1571
+  _globals['_DELETEMAINKEYREQUEST']._serialized_end=1684
+  _globals['_UNDELETEMAINKEYREQUEST']._serialized_start=1686
+  _globals['_UNDELETEMAINKEYREQUEST']._serialized_end=1801
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=1803
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=1913
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=1916
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=2138
+  _globals['_VERIFYMAINKEYCOPYREQUEST']._serialized_start=2141
+  _globals['_VERIFYMAINKEYCOPYREQUEST']._serialized_end=2369
+  _globals['_VERIFYMAINKEYCOPYRESPONSE']._serialized_start=2372
+  _globals['_VERIFYMAINKEYCOPYRESPONSE']._serialized_end=2548
+  _globals['_MAINKEYSERVICE']._serialized_start=2689
+  _globals['_MAINKEYSERVICE']._serialized_end=3532
 # @@protoc_insertion_point(module_scope)

@@ -113,6 +113,7 @@ class ImportMainKeyRequest(_message.Message):
     EXPECTED_FINGERPRINT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_KEY_CRC32C_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """Resource name of the organisation."""
     wrapping_key: _builtins.str
@@ -129,6 +130,8 @@ class ImportMainKeyRequest(_message.Message):
     """
     etag: _builtins.str
     """The etag of the organisation as the caller has seen it. A stale one is refused with ABORTED. Default: not checked."""
+    encrypted_key_crc32c: _builtins.int
+    """CRC32C (Castagnoli) of `encrypted_key`, compared before anything else. Default (absent): not compared."""
     def __init__(
         self,
         *,
@@ -139,12 +142,15 @@ class ImportMainKeyRequest(_message.Message):
         expected_fingerprint: _builtins.bytes = ...,
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        encrypted_key_crc32c: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_encrypted_key_crc32c", b"_encrypted_key_crc32c", "encrypted_key_crc32c", b"encrypted_key_crc32c"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "encrypted_key", b"encrypted_key", "etag", b"etag", "expected_fingerprint", b"expected_fingerprint", "parent", b"parent", "request_id", b"request_id", "wrapping_key", b"wrapping_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_encrypted_key_crc32c", b"_encrypted_key_crc32c", "activation", b"activation", "encrypted_key", b"encrypted_key", "encrypted_key_crc32c", b"encrypted_key_crc32c", "etag", b"etag", "expected_fingerprint", b"expected_fingerprint", "parent", b"parent", "request_id", b"request_id", "wrapping_key", b"wrapping_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__encrypted_key_crc32c: _TypeAlias = _typing.Literal["encrypted_key_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__encrypted_key_crc32c: _TypeAlias = _typing.Literal["_encrypted_key_crc32c", b"_encrypted_key_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__encrypted_key_crc32c) -> _WhichOneofReturnType__encrypted_key_crc32c | None: ...
 
 Global___ImportMainKeyRequest: _TypeAlias = ImportMainKeyRequest  # noqa: Y015
 
@@ -156,8 +162,11 @@ class ImportMainKeyResponse(_message.Message):
 
     MAIN_KEY_FIELD_NUMBER: _builtins.int
     ACTIVE_MAIN_KEY_FIELD_NUMBER: _builtins.int
+    VERIFIED_ENCRYPTED_KEY_CRC32C_FIELD_NUMBER: _builtins.int
     active_main_key: _builtins.str
     """Name of the main key that is ACTIVE after this call: the new one if it was activated now."""
+    verified_encrypted_key_crc32c: _builtins.bool
+    """Whether the request had an encrypted_key_crc32c, and it was right."""
     @_builtins.property
     def main_key(self) -> _resources_pb2.MainKey:
         """The new main key."""
@@ -167,10 +176,11 @@ class ImportMainKeyResponse(_message.Message):
         *,
         main_key: _resources_pb2.MainKey | None = ...,
         active_main_key: _builtins.str = ...,
+        verified_encrypted_key_crc32c: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["main_key", b"main_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_main_key", b"active_main_key", "main_key", b"main_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_main_key", b"active_main_key", "main_key", b"main_key", "verified_encrypted_key_crc32c", b"verified_encrypted_key_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -515,24 +525,30 @@ class VerifyMainKeyCopyRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     WRAPPING_KEY_FIELD_NUMBER: _builtins.int
     ENCRYPTED_KEY_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_KEY_CRC32C_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its resource name."""
     wrapping_key: _builtins.str
     """Resource name of the wrapping key that the copy is encrypted under."""
     encrypted_key: _builtins.bytes
     """The encrypted copy, exactly as long as the modulus: 384 or 512 bytes. Never stored, never logged."""
+    encrypted_key_crc32c: _builtins.int
+    """CRC32C (Castagnoli) of `encrypted_key`, compared before anything else. Default (absent): not compared."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         wrapping_key: _builtins.str = ...,
         encrypted_key: _builtins.bytes = ...,
+        encrypted_key_crc32c: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_encrypted_key_crc32c", b"_encrypted_key_crc32c", "encrypted_key_crc32c", b"encrypted_key_crc32c"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_key", b"encrypted_key", "name", b"name", "wrapping_key", b"wrapping_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_encrypted_key_crc32c", b"_encrypted_key_crc32c", "encrypted_key", b"encrypted_key", "encrypted_key_crc32c", b"encrypted_key_crc32c", "name", b"name", "wrapping_key", b"wrapping_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__encrypted_key_crc32c: _TypeAlias = _typing.Literal["encrypted_key_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__encrypted_key_crc32c: _TypeAlias = _typing.Literal["_encrypted_key_crc32c", b"_encrypted_key_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__encrypted_key_crc32c) -> _WhichOneofReturnType__encrypted_key_crc32c | None: ...
 
 Global___VerifyMainKeyCopyRequest: _TypeAlias = VerifyMainKeyCopyRequest  # noqa: Y015
 
@@ -546,12 +562,15 @@ class VerifyMainKeyCopyResponse(_message.Message):
     MAIN_KEY_FIELD_NUMBER: _builtins.int
     COPY_FINGERPRINT_FIELD_NUMBER: _builtins.int
     MATCHING_MAIN_KEY_FIELD_NUMBER: _builtins.int
+    VERIFIED_ENCRYPTED_KEY_CRC32C_FIELD_NUMBER: _builtins.int
     matches: _builtins.bool
     """Whether the copy is of this main key."""
     copy_fingerprint: _builtins.bytes
     """Fingerprint of the copy, 32 bytes."""
     matching_main_key: _builtins.str
     """Name of the organisation's main key that the copy is of. Empty if of none."""
+    verified_encrypted_key_crc32c: _builtins.bool
+    """Whether the request had an encrypted_key_crc32c, and it was right."""
     @_builtins.property
     def main_key(self) -> _resources_pb2.MainKey:
         """The main key that was asked for."""
@@ -563,10 +582,11 @@ class VerifyMainKeyCopyResponse(_message.Message):
         main_key: _resources_pb2.MainKey | None = ...,
         copy_fingerprint: _builtins.bytes = ...,
         matching_main_key: _builtins.str = ...,
+        verified_encrypted_key_crc32c: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["main_key", b"main_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_fingerprint", b"copy_fingerprint", "main_key", b"main_key", "matches", b"matches", "matching_main_key", b"matching_main_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_fingerprint", b"copy_fingerprint", "main_key", b"main_key", "matches", b"matches", "matching_main_key", b"matching_main_key", "verified_encrypted_key_crc32c", b"verified_encrypted_key_crc32c"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -114,7 +114,8 @@ class MainKeyServiceServicer:
         inside), the error is one and the same, nothing changes, and nothing is left in the token.
 
         Callers: administrator of the organisation.
-        Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
+        Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
+        ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
         FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
         PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
         ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
@@ -212,8 +213,8 @@ class MainKeyServiceServicer:
 
         Callers: administrator of the organisation.
         Start states: any.
-        Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
-        WRAPPING_KEY_NOT_USABLE.
+        Errors: NOT_FOUND; INVALID_ARGUMENT with reason CHECKSUM_MISMATCH or ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with
+        reason WRAPPING_KEY_NOT_USABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,8 @@ class MainKeyServiceStub:
     inside), the error is one and the same, nothing changes, and nothing is left in the token.
 
     Callers: administrator of the organisation.
-    Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
+    Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
+    ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
     FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
     PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
     ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
@@ -118,8 +119,8 @@ class MainKeyServiceStub:
 
     Callers: administrator of the organisation.
     Start states: any.
-    Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
-    WRAPPING_KEY_NOT_USABLE.
+    Errors: NOT_FOUND; INVALID_ARGUMENT with reason CHECKSUM_MISMATCH or ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with
+    reason WRAPPING_KEY_NOT_USABLE.
     """
 
 @_typing.type_check_only
@@ -145,7 +146,8 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     inside), the error is one and the same, nothing changes, and nothing is left in the token.
 
     Callers: administrator of the organisation.
-    Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
+    Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
+    ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
     FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
     PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
     ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
@@ -211,8 +213,8 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
 
     Callers: administrator of the organisation.
     Start states: any.
-    Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
-    WRAPPING_KEY_NOT_USABLE.
+    Errors: NOT_FOUND; INVALID_ARGUMENT with reason CHECKSUM_MISMATCH or ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with
+    reason WRAPPING_KEY_NOT_USABLE.
     """
 
 class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -247,7 +249,8 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         inside), the error is one and the same, nothing changes, and nothing is left in the token.
 
         Callers: administrator of the organisation.
-        Errors: INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
+        Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
+        ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
         FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
         PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
         ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
@@ -361,8 +364,8 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: administrator of the organisation.
         Start states: any.
-        Errors: NOT_FOUND; INVALID_ARGUMENT with reason ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with reason
-        WRAPPING_KEY_NOT_USABLE.
+        Errors: NOT_FOUND; INVALID_ARGUMENT with reason CHECKSUM_MISMATCH or ENCRYPTED_KEY_REJECTED; FAILED_PRECONDITION with
+        reason WRAPPING_KEY_NOT_USABLE.
         """
 
 def add_MainKeyServiceServicer_to_server(servicer: MainKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

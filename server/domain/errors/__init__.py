@@ -34,6 +34,7 @@ from server.domain.errors.outages import (
     WrappingKeyDamagedError,
 )
 from server.domain.errors.requests import (
+    ChecksumMismatchError,
     EncryptedKeyRejectedError,
     ForbiddenError,
     InvalidFieldError,
@@ -66,6 +67,7 @@ __all__ = [
     "AlreadyExistsError",
     "ByokDisabledError",
     "CallerGoneError",
+    "ChecksumMismatchError",
     "ConcurrentChangeError",
     "DataLossError",
     "DeletedKeyExistsError",

@@ -54,6 +54,24 @@ class WrappedKeyRejectedError(InvalidArgumentError):
         )
 
 
+class ChecksumMismatchError(InvalidArgumentError):
+    """Bytes of a request are not those that their checksum was made of; says nothing of either."""
+
+    reason = "CHECKSUM_MISMATCH"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            f"{field} does not have the checksum that came with it, so it was damaged on its way. Make the checksum of "
+            "the bytes that you have, as CRC32C, and send both again."
+        )
+        self._field = field
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Return the field's name."""
+        return {"field": self._field}
+
+
 class RequestIdReusedError(InvalidArgumentError):
     """The request_id was used by the same caller for another request."""
 

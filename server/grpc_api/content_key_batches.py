@@ -1,0 +1,112 @@
+"""Batches of content keys: what each request is answered, item by item, with checksums.
+
+An item that was damaged on its way goes to the use case empty. There it is counted, and refused without the token; here
+its result is replaced by what was really wrong with it.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from keystead.v1 import content_key_service_pb2 as messages
+
+from server.domain.content_keys import Context
+from server.domain.errors import ChecksumMismatchError, KeysteadError
+from server.domain.ids import KekName, OrganizationName
+from server.domain.ports import Wanted
+from server.domain.roles import Caller
+from server.grpc_api.checksums import crc32c, has_checksum, mismatch
+from server.grpc_api.errors import to_status
+from server.use_cases import GeneratedContentKey, UnwrappedContentKey, UseCases
+
+_DEFAULT_SIZE = 32
+"""Bytes of a generated content key."""
+
+_ItemMessage = messages.WrapContentKeysItem | messages.UnwrapContentKeysItem
+T = TypeVar("T")
+
+
+class ContentKeyBatches:
+    """Answers the requests that carry content keys."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._do = use_cases
+
+    def generate(
+        self, caller: Caller, request: messages.GenerateContentKeysRequest, wanted: Wanted
+    ) -> messages.GenerateContentKeysResponse:
+        """Answer with new content keys."""
+        made = self._do.generate_content_keys(
+            caller,
+            KekName.parse(request.kek),
+            count=request.count or 1,
+            size=request.size_bytes or _DEFAULT_SIZE,
+            context=request.context,
+            wanted=wanted,
+        )
+        return messages.GenerateContentKeysResponse(content_keys=map(_generated, made))
+
+    def wrap(
+        self, caller: Caller, request: messages.WrapContentKeysRequest, wanted: Wanted
+    ) -> messages.WrapContentKeysResponse:
+        """Answer with wrapped content keys."""
+        faults, items = _examined(request.items, "plaintext")
+        results = _merged(faults, self._do.wrap_content_keys(caller, KekName.parse(request.kek), items, wanted))
+        return messages.WrapContentKeysResponse(results=map(_wrapped, request.items, results))
+
+    def unwrap(
+        self, caller: Caller, request: messages.UnwrapContentKeysRequest, wanted: Wanted
+    ) -> messages.UnwrapContentKeysResponse:
+        """Answer with content keys in clear."""
+        faults, items = _examined(request.items, "wrapped")
+        organization = OrganizationName.parse(request.parent).id
+        results = _merged(faults, self._do.unwrap_content_keys(caller, organization, items, wanted))
+        return messages.UnwrapContentKeysResponse(results=map(_unwrapped, request.items, results))
+
+
+def _examined(
+    items: Sequence[_ItemMessage], field: str
+) -> tuple[list[ChecksumMismatchError | None], list[tuple[bytes, Context]]]:
+    """Return what is wrong with the checksum of each item, and the items as a use case takes them."""
+    faults = [mismatch(item, field) for item in items]
+    taken: list[tuple[bytes, Context]] = [
+        (b"" if fault else getattr(item, field), item.context) for item, fault in zip(items, faults, strict=True)
+    ]
+    return faults, taken
+
+
+def _merged(faults: list[ChecksumMismatchError | None], results: Sequence[T]) -> list[T | ChecksumMismatchError]:
+    return [fault or result for fault, result in zip(faults, results, strict=True)]
+
+
+def _is_verified(item: _ItemMessage, field: str, result: object) -> bool:
+    return has_checksum(item, field) and not isinstance(result, ChecksumMismatchError)
+
+
+def _generated(key: GeneratedContentKey) -> messages.GeneratedContentKey:
+    return messages.GeneratedContentKey(
+        plaintext=key.plaintext,
+        wrapped=key.wrapped,
+        plaintext_crc32c=crc32c(key.plaintext),
+        wrapped_crc32c=crc32c(key.wrapped),
+    )
+
+
+def _wrapped(item: messages.WrapContentKeysItem, result: bytes | KeysteadError) -> messages.WrapContentKeysResult:
+    answer = messages.WrapContentKeysResult(verified_plaintext_crc32c=_is_verified(item, "plaintext", result))
+    if isinstance(result, KeysteadError):
+        answer.status.CopyFrom(to_status(result))
+    else:
+        answer.wrapped, answer.wrapped_crc32c = result, crc32c(result)
+    return answer
+
+
+def _unwrapped(
+    item: messages.UnwrapContentKeysItem, result: UnwrappedContentKey | KeysteadError
+) -> messages.UnwrapContentKeysResult:
+    answer = messages.UnwrapContentKeysResult(verified_wrapped_crc32c=_is_verified(item, "wrapped", result))
+    if isinstance(result, KeysteadError):
+        answer.status.CopyFrom(to_status(result))
+    else:
+        answer.plaintext, answer.plaintext_crc32c = result.plaintext, crc32c(result.plaintext)
+        answer.kek = str(result.kek)
+    return answer
