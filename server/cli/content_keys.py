@@ -120,3 +120,37 @@ def unwrap(
         print_json({"content_key": str(out), "kek": result.kek})
     else:
         say(f"{out}: the content key ({len(result.plaintext)} bytes), readable by you alone; it was under {result.kek}")
+
+
+@app.command()
+def rewrap(
+    organization: Organization,
+    wrapped: Annotated[
+        Path, typer.Argument(metavar="WRAPPED", help="The file of the wrapped content key.", show_default=False)
+    ],
+    kek: Annotated[
+        str | None, typer.Option(help="Id or name of the KEK to wrap it under; default: the one that it is under.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The content key, wrapped anew.")] = Path("content_key.rewrapped"),
+    context: Context = [],
+    as_json: AsJson = False,
+) -> None:
+    """Wrap a content key anew, without having it in clear.
+
+    The context stays as it was.
+    """
+    sealed = files.read(wrapped)
+    item = messages.RewrapContentKeysItem(wrapped=sealed, wrapped_crc32c=crc32c(sealed), context=_context(context))
+    request = messages.RewrapContentKeysRequest(parent=organization_name(organization), items=[item])
+    if kek is not None:
+        request.kek = child_name(organization, "keks", kek)
+    with files.new_files((out, files.PUBLIC)) as new, connected(as_json=as_json) as channel:
+        (result,) = ContentKeyServiceStub(channel).RewrapContentKeys(request, timeout=TIMEOUT).results
+        _demand_good(result.status, as_json=as_json)
+        demand_verified(verified=result.verified_wrapped_crc32c)
+        demand_intact(result, "wrapped")
+        new.write(out, result.wrapped)
+    if as_json:
+        print_json({"wrapped": str(out), "kek": result.kek})
+    else:
+        say(f"{out}: the wrapped content key ({len(result.wrapped)} bytes), under {result.kek}")

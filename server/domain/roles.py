@@ -49,6 +49,7 @@ class Operation(StrEnum):
     GENERATE_CONTENT_KEYS = "GenerateContentKeys"
     WRAP_CONTENT_KEYS = "WrapContentKeys"
     UNWRAP_CONTENT_KEYS = "UnwrapContentKeys"
+    REWRAP_CONTENT_KEYS = "RewrapContentKeys"
 
 
 _O, _A, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.SERVICE
@@ -81,6 +82,7 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.GENERATE_CONTENT_KEYS: frozenset({_S}),
         Operation.WRAP_CONTENT_KEYS: frozenset({_S}),
         Operation.UNWRAP_CONTENT_KEYS: frozenset({_S}),
+        Operation.REWRAP_CONTENT_KEYS: frozenset({_S}),
     }
 )
 

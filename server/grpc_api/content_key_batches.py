@@ -16,12 +16,12 @@ from server.domain.ports import Wanted
 from server.domain.roles import Caller
 from server.grpc_api.checksums import crc32c, has_checksum, mismatch
 from server.grpc_api.errors import to_status
-from server.use_cases import GeneratedContentKey, UnwrappedContentKey, UseCases
+from server.use_cases import GeneratedContentKey, RewrappedContentKey, UnwrappedContentKey, UseCases
 
 _DEFAULT_SIZE = 32
 """Bytes of a generated content key."""
 
-_ItemMessage = messages.WrapContentKeysItem | messages.UnwrapContentKeysItem
+_ItemMessage = messages.WrapContentKeysItem | messages.UnwrapContentKeysItem | messages.RewrapContentKeysItem
 T = TypeVar("T")
 
 
@@ -61,6 +61,16 @@ class ContentKeyBatches:
         organization = OrganizationName.parse(request.parent).id
         results = _merged(faults, self._do.unwrap_content_keys(caller, organization, items, wanted))
         return messages.UnwrapContentKeysResponse(results=map(_unwrapped, request.items, results))
+
+    def rewrap(
+        self, caller: Caller, request: messages.RewrapContentKeysRequest, wanted: Wanted
+    ) -> messages.RewrapContentKeysResponse:
+        """Answer with content keys that are wrapped anew."""
+        faults, items = _examined(request.items, "wrapped")
+        organization = OrganizationName.parse(request.parent).id
+        kek = KekName.parse(request.kek) if request.kek else None
+        results = _merged(faults, self._do.rewrap_content_keys(caller, organization, items, kek=kek, wanted=wanted))
+        return messages.RewrapContentKeysResponse(results=map(_rewrapped, request.items, results))
 
 
 def _examined(
@@ -108,5 +118,17 @@ def _unwrapped(
         answer.status.CopyFrom(to_status(result))
     else:
         answer.plaintext, answer.plaintext_crc32c = result.plaintext, crc32c(result.plaintext)
+        answer.kek = str(result.kek)
+    return answer
+
+
+def _rewrapped(
+    item: messages.RewrapContentKeysItem, result: RewrappedContentKey | KeysteadError
+) -> messages.RewrapContentKeysResult:
+    answer = messages.RewrapContentKeysResult(verified_wrapped_crc32c=_is_verified(item, "wrapped", result))
+    if isinstance(result, KeysteadError):
+        answer.status.CopyFrom(to_status(result))
+    else:
+        answer.wrapped, answer.wrapped_crc32c = result.wrapped, crc32c(result.wrapped)
         answer.kek = str(result.kek)
     return answer

@@ -16,7 +16,7 @@ from server.use_cases import PageRequest, UseCases
 
 
 class ContentKeyService(ContentKeyServiceServicer):
-    """Makes KEKs, and makes, wraps and unwraps content keys."""
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys."""
 
     def __init__(self, use_cases: UseCases, boundary: Boundary) -> None:
         self._do = use_cases
@@ -69,4 +69,12 @@ class ContentKeyService(ContentKeyServiceServicer):
     ) -> messages.UnwrapContentKeysResponse:
         return self._boundary.answer_in_turn(
             context, lambda caller, wanted: self._batches.unwrap(caller, request, wanted)
+        )
+
+    @override
+    def RewrapContentKeys(
+        self, request: messages.RewrapContentKeysRequest, context: grpc.ServicerContext
+    ) -> messages.RewrapContentKeysResponse:
+        return self._boundary.answer_in_turn(
+            context, lambda caller, wanted: self._batches.rewrap(caller, request, wanted)
         )

@@ -27,6 +27,7 @@ from server.use_cases.read_keks import GetKek, ListKeks
 from server.use_cases.read_main_keys import GetMainKey, ListMainKeys
 from server.use_cases.read_organizations import GetOrganization, ListOrganizations
 from server.use_cases.read_rotations import GetRotation, ListRotations
+from server.use_cases.rewrap_content_keys import RewrapContentKeys, RewrappedContentKey
 from server.use_cases.terms import FREE, AnsweredBefore, Terms
 from server.use_cases.uploads import Upload, Uploads
 from server.use_cases.usage import UseCounter
@@ -56,6 +57,7 @@ __all__ = [
     "Page",
     "PageRequest",
     "RevokedMainKey",
+    "RewrappedContentKey",
     "RotationView",
     "Terms",
     "UnwrappedContentKey",
@@ -90,6 +92,7 @@ class UseCases:
     generate_content_keys: GenerateContentKeys
     wrap_content_keys: WrapContentKeys
     unwrap_content_keys: UnwrapContentKeys
+    rewrap_content_keys: RewrapContentKeys
     authorities: Authorities
     """To be kept up to date."""
     uses: UseCounter
@@ -103,6 +106,7 @@ def use_cases(env: Environment) -> UseCases:
     authorities = Authorities(env)
     access = KekAccess(env, authorities)
     encryptions = Encryptions(env.storage, env.limits.encryptions_block)
+    wrap, unwrap = WrapContentKeys(access, encryptions), UnwrapContentKeys(access)
     return UseCases(
         create_organization=CreateOrganization(env),
         get_organization=GetOrganization(env),
@@ -122,8 +126,9 @@ def use_cases(env: Environment) -> UseCases:
         get_kek=GetKek(env),
         list_keks=ListKeks(env),
         generate_content_keys=GenerateContentKeys(env, access, encryptions),
-        wrap_content_keys=WrapContentKeys(access, encryptions),
-        unwrap_content_keys=UnwrapContentKeys(access),
+        wrap_content_keys=wrap,
+        unwrap_content_keys=unwrap,
+        rewrap_content_keys=RewrapContentKeys(env, unwrap, wrap),
         authorities=authorities,
         uses=access.uses,
     )

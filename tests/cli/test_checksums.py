@@ -31,15 +31,17 @@ def files(user, org):
 
 def commands(org, kek):
     """The commands, the messages of their answers, and the fields of each that can be damaged."""
-    made, wrapped, unwrapped = (
+    made, wrapped, unwrapped, rewrapped = (
         content_keys.GenerateContentKeysResponse,
         content_keys.WrapContentKeysResponse,
         content_keys.UnwrapContentKeysResponse,
+        content_keys.RewrapContentKeysResponse,
     )
     return [
         (("generate", org.id, kek), made, ("plaintext", "wrapped", "plaintext_crc32c", "wrapped_crc32c")),
         (("wrap", org.id, kek, "mine"), wrapped, ("wrapped", "wrapped_crc32c", "verified_plaintext_crc32c")),
         (("unwrap", org.id, "sealed"), unwrapped, ("plaintext", "plaintext_crc32c", "verified_wrapped_crc32c")),
+        (("rewrap", org.id, "sealed"), rewrapped, ("wrapped", "wrapped_crc32c", "verified_wrapped_crc32c")),
     ]
 
 
@@ -63,7 +65,11 @@ def test_an_answer_that_was_damaged_is_not_kept(user, org, line, files):
 
 
 def test_a_request_that_was_damaged_is_refused(user, org, line, files):
-    for file, words in (("mine", ("wrap", org.id, files, "mine")), ("sealed", ("unwrap", org.id, "sealed"))):
+    for file, words in (
+        ("mine", ("wrap", org.id, files, "mine")),
+        ("sealed", ("unwrap", org.id, "sealed")),
+        ("sealed", ("rewrap", org.id, "sealed")),
+    ):
         sent = (user.folder / file).read_bytes()
         line.damage_request = lambda request, it=sent: request.replace(it, os.urandom(len(it)))
         told = user.is_told("content-keys", *words, status=1, KEYSTEAD_ADDRESS=line.address)

@@ -156,6 +156,16 @@ def test_a_service_makes_wraps_and_unwraps_content_keys(user, org):
     assert f"back: the content key (48 bytes), readable by you alone; it was under {kek}" in told
     assert (user.folder / "back").read_bytes() == b"m" * 48
 
+    another = org.new_kek().name
+    assert user.json("content-keys", "rewrap", org.id, "w", "--kek", another) == {
+        "wrapped": "content_key.rewrapped",
+        "kek": another,
+    }
+    told = user.says("content-keys", "rewrap", org.id, "content_key.wrapped", "--out", "r", *context)
+    assert told == f"r: the wrapped content key (77 bytes), under {kek}\n"
+    for file, was, more in (("content_key.rewrapped", "mine", ()), ("r", "content_key.bin", context)):
+        user.says("content-keys", "unwrap", org.id, file, "--out", f"{file}.back", *more)
+        assert (user.folder / f"{file}.back").read_bytes() == (user.folder / was).read_bytes()
     answer = user.json("content-keys", "generate", org.id, kek, "--size", "64", "--out", "c", "--wrapped-out", "d")
     assert answer == {"content_key": "c", "wrapped": "d"}
     assert [(user.folder / name).stat().st_size for name in "cd"] == [64, 64 + 45]

@@ -17,6 +17,7 @@ WRITERS = [
     (("content-keys", "generate", "acme", "0" * 32), ["content_key.bin", "content_key.wrapped"]),
     (("content-keys", "wrap", "acme", "0" * 32, "key.pem"), ["content_key.wrapped"]),
     (("content-keys", "unwrap", "acme", "key.pem"), ["content_key.bin"]),
+    (("content-keys", "rewrap", "acme", "key.pem"), ["content_key.rewrapped"]),
 ]
 ONE_BY_ONE = [(command, name) for command, names in WRITERS for name in names]
 

@@ -90,6 +90,32 @@ def test_every_third_of_a_thousand_is_damaged_and_the_others_come_in_their_order
             assert (result.plaintext, result.verified_wrapped_crc32c) == (plaintexts[good[place]], True)
 
 
+def test_a_thousand_are_rewrapped_in_their_order_and_the_damaged_ones_are_not(home):
+    org, kek = home
+    keys = org.generate(kek, MANY, document="a")
+    target = org.new_kek().name
+    damaged = set(range(1, MANY, 5))
+    items = [
+        content_keys.RewrapContentKeysItem(
+            wrapped=key.wrapped, wrapped_crc32c=key.wrapped_crc32c ^ (place in damaged), context={"document": "a"}
+        )
+        for place, key in enumerate(keys)
+    ]
+    request = content_keys.RewrapContentKeysRequest(parent=org.name, kek=target, items=items)
+    results = org.user.content_keys.RewrapContentKeys(request).results
+    good = [place for place in range(MANY) if place not in damaged]
+    again = unwrap(
+        org, [to_unwrap(results[place].wrapped, results[place].wrapped_crc32c, document="a") for place in good]
+    )
+    assert [it.plaintext for it in again] == [keys[place].plaintext for place in good]
+    assert {it.kek for it in again} == {results[place].kek for place in good} == {target}
+    for place, result in enumerate(results):
+        assert result.verified_wrapped_crc32c == (place not in damaged)
+        if place in damaged:
+            assert reason_of(result.status) == "CHECKSUM_MISMATCH"
+            assert (result.wrapped, result.kek, result.HasField("wrapped_crc32c")) == (b"", "", False)
+
+
 def test_an_item_has_its_own_fault_and_no_other(home):
     org, kek = home
     empty, long = wrap(org, kek, [to_wrap(b"", crc32c(b"")), to_wrap(b"x" * 4097, crc32c(b"x" * 4097) ^ 1)])

@@ -556,3 +556,155 @@ class UnwrapContentKeysResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__plaintext_crc32c) -> _WhichOneofReturnType__plaintext_crc32c | None: ...
 
 Global___UnwrapContentKeysResult: _TypeAlias = UnwrapContentKeysResult  # noqa: Y015
+
+@_typing.final
+class RewrapContentKeysRequest(_message.Message):
+    """Asks to wrap content keys anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    KEK_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Resource name of the organisation."""
+    kek: _builtins.str
+    """Resource name of the KEK to wrap them under. Default (empty): for each, the KEK that it is under."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RewrapContentKeysItem]:
+        """The wrapped content keys, 1 to 1000. They may be of different KEKs."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        kek: _builtins.str = ...,
+        items: _abc.Iterable[Global___RewrapContentKeysItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "kek", b"kek", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewrapContentKeysRequest: _TypeAlias = RewrapContentKeysRequest  # noqa: Y015
+
+@_typing.final
+class RewrapContentKeysItem(_message.Message):
+    """One content key to wrap anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    WRAPPED_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
+    wrapped: _builtins.bytes
+    """The wrapped content key."""
+    wrapped_crc32c: _builtins.int
+    """CRC32C of `wrapped`. Default (absent): not compared."""
+    @_builtins.property
+    def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The context it was wrapped with, and will be needed with. Default: empty."""
+
+    def __init__(
+        self,
+        *,
+        wrapped: _builtins.bytes = ...,
+        context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        wrapped_crc32c: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "context", b"context", "wrapped", b"wrapped", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__wrapped_crc32c: _TypeAlias = _typing.Literal["wrapped_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__wrapped_crc32c: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wrapped_crc32c) -> _WhichOneofReturnType__wrapped_crc32c | None: ...
+
+Global___RewrapContentKeysItem: _TypeAlias = RewrapContentKeysItem  # noqa: Y015
+
+@_typing.final
+class RewrapContentKeysResponse(_message.Message):
+    """Content keys, wrapped anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RewrapContentKeysResult]:
+        """One for each item of the request, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___RewrapContentKeysResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewrapContentKeysResponse: _TypeAlias = RewrapContentKeysResponse  # noqa: Y015
+
+@_typing.final
+class RewrapContentKeysResult(_message.Message):
+    """What became of one item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRAPPED_FIELD_NUMBER: _builtins.int
+    KEK_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
+    VERIFIED_WRAPPED_CRC32C_FIELD_NUMBER: _builtins.int
+    wrapped: _builtins.bytes
+    """The wrapped content key, anew: to be kept in place of the old one. Empty if the item failed."""
+    kek: _builtins.str
+    """Resource name of the KEK that it is wrapped under now. Empty if the item failed."""
+    wrapped_crc32c: _builtins.int
+    """CRC32C of `wrapped`. Absent if the item failed."""
+    verified_wrapped_crc32c: _builtins.bool
+    """Whether the item had a wrapped_crc32c, and it was right."""
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """Why it failed. Absent if it did not."""
+
+    def __init__(
+        self,
+        *,
+        wrapped: _builtins.bytes = ...,
+        kek: _builtins.str = ...,
+        status: _status_pb2.Status | None = ...,
+        wrapped_crc32c: _builtins.int | None = ...,
+        verified_wrapped_crc32c: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "status", b"status", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c", "kek", b"kek", "status", b"status", "verified_wrapped_crc32c", b"verified_wrapped_crc32c", "wrapped", b"wrapped", "wrapped_crc32c", b"wrapped_crc32c"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__wrapped_crc32c: _TypeAlias = _typing.Literal["wrapped_crc32c"]  # noqa: Y015
+    _WhichOneofArgType__wrapped_crc32c: _TypeAlias = _typing.Literal["_wrapped_crc32c", b"_wrapped_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wrapped_crc32c) -> _WhichOneofReturnType__wrapped_crc32c | None: ...
+
+Global___RewrapContentKeysResult: _TypeAlias = RewrapContentKeysResult  # noqa: Y015

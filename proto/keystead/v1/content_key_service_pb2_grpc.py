@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ContentKeyServiceStub:
-    """Makes KEKs, and makes, wraps and unwraps content keys. Errors common to all methods: organization_service.proto.
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys. Errors common to all methods: organization_service.proto.
 
     While the main key in charge is REVOKED, DELETED or REMOVED, every method but GetKek and ListKeks fails with
     FAILED_PRECONDITION and reason ORGANIZATION_LOCKED.
@@ -69,10 +69,15 @@ class ContentKeyServiceStub:
                 request_serializer=keystead_dot_v1_dot_content__key__service__pb2.UnwrapContentKeysRequest.SerializeToString,
                 response_deserializer=keystead_dot_v1_dot_content__key__service__pb2.UnwrapContentKeysResponse.FromString,
                 _registered_method=True)
+        self.RewrapContentKeys = channel.unary_unary(
+                '/keystead.v1.ContentKeyService/RewrapContentKeys',
+                request_serializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysResponse.FromString,
+                _registered_method=True)
 
 
 class ContentKeyServiceServicer:
-    """Makes KEKs, and makes, wraps and unwraps content keys. Errors common to all methods: organization_service.proto.
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys. Errors common to all methods: organization_service.proto.
 
     While the main key in charge is REVOKED, DELETED or REMOVED, every method but GetKek and ListKeks fails with
     FAILED_PRECONDITION and reason ORGANIZATION_LOCKED.
@@ -141,6 +146,19 @@ class ContentKeyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RewrapContentKeys(self, request, context):
+        """Wraps content keys anew, under another KEK or the one that they are under. They are unwrapped and wrapped on the server
+        and stay there in clear; the old forms go on being good.
+
+        Callers: service of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
+        FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
+        reason KEK_EXHAUSTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContentKeyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -174,6 +192,11 @@ def add_ContentKeyServiceServicer_to_server(servicer, server):
                     request_deserializer=keystead_dot_v1_dot_content__key__service__pb2.UnwrapContentKeysRequest.FromString,
                     response_serializer=keystead_dot_v1_dot_content__key__service__pb2.UnwrapContentKeysResponse.SerializeToString,
             ),
+            'RewrapContentKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RewrapContentKeys,
+                    request_deserializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'keystead.v1.ContentKeyService', rpc_method_handlers)
@@ -183,7 +206,7 @@ def add_ContentKeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ContentKeyService:
-    """Makes KEKs, and makes, wraps and unwraps content keys. Errors common to all methods: organization_service.proto.
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys. Errors common to all methods: organization_service.proto.
 
     While the main key in charge is REVOKED, DELETED or REMOVED, every method but GetKek and ListKeks fails with
     FAILED_PRECONDITION and reason ORGANIZATION_LOCKED.
@@ -341,6 +364,33 @@ class ContentKeyService:
             '/keystead.v1.ContentKeyService/UnwrapContentKeys',
             keystead_dot_v1_dot_content__key__service__pb2.UnwrapContentKeysRequest.SerializeToString,
             keystead_dot_v1_dot_content__key__service__pb2.UnwrapContentKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RewrapContentKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.ContentKeyService/RewrapContentKeys',
+            keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysRequest.SerializeToString,
+            keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

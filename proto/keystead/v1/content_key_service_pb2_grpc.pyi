@@ -42,7 +42,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ContentKeyServiceStub:
-    """Makes KEKs, and makes, wraps and unwraps content keys. Errors common to all methods: organization_service.proto.
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys. Errors common to all methods: organization_service.proto.
 
     While the main key in charge is REVOKED, DELETED or REMOVED, every method but GetKek and ListKeks fails with
     FAILED_PRECONDITION and reason ORGANIZATION_LOCKED.
@@ -91,10 +91,19 @@ class ContentKeyServiceStub:
     item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
     context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
     """
+    RewrapContentKeys: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.RewrapContentKeysRequest, _content_key_service_pb2.RewrapContentKeysResponse]
+    """Wraps content keys anew, under another KEK or the one that they are under. They are unwrapped and wrapped on the server
+    and stay there in clear; the old forms go on being good.
+
+    Callers: service of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
+    FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
+    reason KEK_EXHAUSTED.
+    """
 
 @_typing.type_check_only
 class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
-    """Makes KEKs, and makes, wraps and unwraps content keys. Errors common to all methods: organization_service.proto.
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys. Errors common to all methods: organization_service.proto.
 
     While the main key in charge is REVOKED, DELETED or REMOVED, every method but GetKek and ListKeks fails with
     FAILED_PRECONDITION and reason ORGANIZATION_LOCKED.
@@ -140,9 +149,18 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
     item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
     context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
     """
+    RewrapContentKeys: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.RewrapContentKeysRequest, _content_key_service_pb2.RewrapContentKeysResponse]  # type: ignore[assignment]
+    """Wraps content keys anew, under another KEK or the one that they are under. They are unwrapped and wrapped on the server
+    and stay there in clear; the old forms go on being good.
+
+    Callers: service of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
+    FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
+    reason KEK_EXHAUSTED.
+    """
 
 class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes KEKs, and makes, wraps and unwraps content keys. Errors common to all methods: organization_service.proto.
+    """Makes KEKs, and makes, wraps, unwraps and rewraps content keys. Errors common to all methods: organization_service.proto.
 
     While the main key in charge is REVOKED, DELETED or REMOVED, every method but GetKek and ListKeks fails with
     FAILED_PRECONDITION and reason ORGANIZATION_LOCKED.
@@ -221,6 +239,21 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT (malformed name, number of items), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an
         item: INVALID_ARGUMENT with reason WRAPPED_KEY_REJECTED (changed, cut, of another organisation, or with another
         context: one error for all) or CHECKSUM_MISMATCH, DATA_LOSS with reason KEK_DAMAGED.
+        """
+
+    @_abc_1.abstractmethod
+    def RewrapContentKeys(
+        self,
+        request: _content_key_service_pb2.RewrapContentKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_content_key_service_pb2.RewrapContentKeysResponse, _abc.Awaitable[_content_key_service_pb2.RewrapContentKeysResponse]]:
+        """Wraps content keys anew, under another KEK or the one that they are under. They are unwrapped and wrapped on the server
+        and stay there in clear; the old forms go on being good.
+
+        Callers: service of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
+        FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
+        reason KEK_EXHAUSTED.
         """
 
 def add_ContentKeyServiceServicer_to_server(servicer: ContentKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
