@@ -233,14 +233,14 @@ def test_calls_are_counted_by_function_and_return_value(token, main_key):
     def counted(function, result):
         return token.statistics().calls.get((function, result), 0)
 
-    with token.use_kek(main_key[0], kek, context) as in_use:
-        sealed = in_use.encrypt(b"x" * 32, b"")
-        before = token.statistics()
-        for _ in range(3):
-            in_use.decrypt(sealed, b"")
-        assert counted("C_Decrypt", "CKR_OK") == before.calls["C_Decrypt", "CKR_OK"] + 3
-        with pytest.raises(RejectedInputError):
-            in_use.decrypt(sealed[:-1] + bytes([sealed[-1] ^ 1]), b"")
+    in_use = Used(token, main_key[0], kek, context)
+    sealed = in_use.encrypt(b"x" * 32, b"")
+    before = token.statistics()
+    for _ in range(3):
+        in_use.decrypt(sealed, b"")
+    assert counted("C_Decrypt", "CKR_OK") == before.calls["C_Decrypt", "CKR_OK"] + 3
+    with pytest.raises(RejectedInputError):
+        in_use.decrypt(sealed[:-1] + bytes([sealed[-1] ^ 1]), b"")
     after = token.statistics()
     refusals = {
         result: count - before.calls.get((function, result), 0)

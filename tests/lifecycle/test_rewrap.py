@@ -129,6 +129,7 @@ def test_a_kek_that_is_damaged_fails_only_what_is_or_would_go_under_it(world, or
     keys = [*made(world, bad), *made(world, other)]
     # Some processes may keep a KEK that they have loaded; a new one has it from the row.
     world.restart()
+    world.custody.unload_keks(frozenset({org}))
     damage(world, bad)
     results = rewrap(world, org, [key.wrapped for key in keys])
     assert isinstance(results[0], KekDamagedError)
