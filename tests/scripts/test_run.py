@@ -112,6 +112,16 @@ def test_a_service_that_is_stopped_says_so_once(checkout):
     checkout.run("stop", "--check", status=1)
 
 
+def test_a_process_id_that_is_left_over_is_passed_over(checkout):
+    checkout.run("bootstrap")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for pid in (str(gone.pid), str(os.getpid()), ""):
+        (checkout.home / "keystead.pid").write_text(pid)
+        done = checkout.run("stop")
+        assert (done.stdout, done.stderr) == ("Keystead is not running.\n", "")
+
+
 def test_of_two_that_start_it_one_does(checkout):
     checkout.run("bootstrap")
     with (checkout.home / "run.lock").open("w") as lock:
