@@ -10,8 +10,10 @@ from hsm_adapter.errors import (
     HsmUnavailableError,
     KekBindingError,
     KekRejectedError,
+    ModuleMissingError,
     ObjectMissingError,
     RejectedInputError,
+    TokenMissingError,
 )
 from hsm_adapter.kek_cache import KekCacheLimits, KekStatistics
 from hsm_adapter.keks import KeksInUse, KekToUse, WrappedKek
@@ -43,10 +45,12 @@ __all__ = [
     "KekToUse",
     "KeksInUse",
     "MainKeyReport",
+    "ModuleMissingError",
     "ObjectMissingError",
     "Patience",
     "RejectedInputError",
     "Role",
+    "TokenMissingError",
     "WrappedKek",
     "demand_answering",
     "probe",

@@ -49,6 +49,12 @@ class HsmHangsError(HsmUnavailableError):
     reason = "HSM_HANGS"
 
 
+class ModuleMissingError(HsmUnavailableError):
+    """The file is not there, or is no PKCS#11 module."""
+
+    reason = "MODULE_MISSING"
+
+
 class TokenMissingError(HsmUnavailableError):
     """The module shows no token of this label or serial number, or several."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hsm_adapter.cryptoki import Cryptoki, CryptokiError
-from hsm_adapter.errors import HsmUnavailableError
+from hsm_adapter.errors import HsmUnavailableError, ModuleMissingError
 from hsm_adapter.return_values import error_for, fault_of
 
 _PATIENCE = 30.0
@@ -31,7 +31,7 @@ class Module:
         try:
             self.cryptoki = Cryptoki(path)
         except OSError as error:
-            raise HsmUnavailableError(f"The PKCS#11 module cannot be loaded: {error}") from error
+            raise ModuleMissingError(f"The PKCS#11 module cannot be loaded: {error}") from error
         self.generation = 1
         self._init_args = init_args
         self._pid = os.getpid()
@@ -46,7 +46,8 @@ class Module:
         """Return the module at this path, loaded at most once in a process.
 
         Raises:
-            HsmUnavailableError: it cannot be loaded or initialised.
+            ModuleMissingError: it cannot be loaded.
+            HsmUnavailableError: it cannot be initialised.
         """
         with _loading:
             module = _loaded.get(path)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import hsm_adapter
-from hsm_adapter import CapabilityReport, HsmToken
+from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, TokenMissingError
 from server.background import repeated
 from server.custody.breaker import demand_answering
 from server.custody.hsm import HsmCustody
@@ -39,7 +39,7 @@ KEKS_INTERVAL = 10.0
 
 
 class UnfitTokenError(Exception):
-    """The token cannot do the job; the message names what it lacks."""
+    """The token cannot do the job, or is not there; the message says why."""
 
 
 def utc_now() -> datetime:
@@ -150,7 +150,11 @@ def prepare(settings: Settings) -> None:
     Policy(settings.policy.file)
     _listen(settings).check()
     migrate(settings.database.url.get_secret_value())
-    report = probe(settings)
+    try:
+        report = probe(settings)
+    except (ModuleMissingError, TokenMissingError) as error:
+        # Later it would be an outage. At the start it is likely that a setting is wrong, which no waiting mends.
+        raise UnfitTokenError(str(error)) from error
     if not report.ok:
         faults = "; ".join(f"{check.name}: {check.fault}" for check in report.checks if check.fault)
         raise UnfitTokenError(f"The token {report.token.label!r} cannot do the job. {faults}.")
