@@ -64,28 +64,33 @@ def _stop_signal() -> threading.Event:
     return stopping
 
 
-def _child(name: str, config: Path, run: Callable[[Settings, threading.Event], None]) -> None:
-    stopping = _stop_signal()
+def _child(name: str, config: Path, run: Callable[[Settings], None]) -> None:
     die_with_supervisor()
     await_release()
     logging.configure(name)
     with _faults_told():
-        run(load_settings(config), stopping)
+        run(load_settings(config))
 
 
 def prepare(config: Path) -> None:
-    """Make ready what the other processes need."""
-    _child("prepare", config, lambda settings, _: bootstrap.prepare(settings))
+    """Make ready what the other processes need.
+
+    SIGTERM ends it wherever it is, also in a call that hangs: what it does by halves is undone or finished later.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Of a terminal, which sends it to the supervisor too.
+    _child("prepare", config, bootstrap.prepare)
 
 
 def worker(config: Path) -> None:
     """Answer callers."""
-    _child("worker", config, bootstrap.run_worker)
+    stopping = _stop_signal()
+    _child("worker", config, lambda settings: bootstrap.run_worker(settings, stopping))
 
 
 def steward(config: Path) -> None:
     """Do what nobody waits for."""
-    _child("steward", config, bootstrap.run_steward)
+    stopping = _stop_signal()
+    _child("steward", config, lambda settings: bootstrap.run_steward(settings, stopping))
 
 
 def migrate(config: Path) -> None:
