@@ -22,11 +22,16 @@ from server.domain.ids import ObjectId, object_id
 from server.grpc_api.health import Checks
 from server.grpc_api.policy import Policy
 from server.grpc_api.server import Listen, serve
-from server.observability import metrics
+from server.observability.catalogue import PIN_REFUSED, PKCS11_CALLS, PKCS11_SECONDS, SESSIONS
+from server.observability.certificates import expiries
+from server.observability.logging import log_events
+from server.observability.samples import Publisher, Samples, Source, of_this_process, published_in
+from server.observability.steward import StewardGauges
+from server.observability.worker import WorkerNumbers
 from server.settings import Settings, SettingsError
 from server.steward import loop
 from server.steward.chores import chores
-from server.storage import SqlStorage, migrate
+from server.storage import SqlStorage, database_errors, migrate
 from server.use_cases import Environment, use_cases
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
@@ -36,6 +41,8 @@ USES_INTERVAL = 1.0
 """Seconds between two times that a worker writes down how much content keys were used."""
 KEKS_INTERVAL = 10.0
 """Seconds between two times that a worker unloads the KEKs that were not used for long."""
+PUBLISH_INTERVAL = 1.0
+"""Seconds between two times that a process tells its numbers."""
 
 
 class UnfitTokenError(Exception):
@@ -112,6 +119,7 @@ class Parts:
     custody: HsmCustody
     storage: SqlStorage
     objects: TokenObjects
+    token: HsmToken
 
 
 @contextmanager
@@ -137,7 +145,7 @@ def opened(settings: Settings) -> Iterator[Parts]:
             monotonic=monotonic,
             limits=settings.limits(),
         )
-        yield Parts(env, custody, storage, TokenObjects(env))
+        yield Parts(env, custody, storage, TokenObjects(env), token)
 
 
 def prepare(settings: Settings) -> None:
@@ -170,6 +178,8 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         HsmError, KeysteadError: token or database do not answer.
     """
     policy = Policy(settings.policy.file)
+    numbers = WorkerNumbers()
+    certificates = expiries(certificate=settings.tls.certificate, client_ca=settings.tls.client_ca)
     with opened(settings) as parts:
         do = use_cases(parts.env)
         checks = Checks(
@@ -179,8 +189,31 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
             do.authorities.kept(),
             repeated("uses", USES_INTERVAL, do.uses.write),
             repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
+            _published(parts, numbers.samples, certificates),
         ):
-            serve(_listen(settings), do, policy, checks, stopping)
+            serve(_listen(settings), do, policy, checks, stopping, numbers=numbers)
+
+
+@contextmanager
+def _published(parts: Parts, *sources: Source) -> Iterator[None]:
+    """Tell the supervisor's endpoint the numbers of this process for a block, if it wants them."""
+    path = published_in()
+    if path is None:
+        yield
+        return
+    everywhere = (of_this_process, lambda: _token_samples(parts.token), database_errors.samples, log_events.samples)
+    with repeated("metrics", PUBLISH_INTERVAL, Publisher(path, (*everywhere, *sources)).publish):
+        yield
+
+
+def _token_samples(token: HsmToken) -> Samples:
+    told = token.statistics()
+    return {
+        PKCS11_CALLS.name: {call: float(count) for call, count in told.calls.items()},
+        PKCS11_SECONDS.name: {(function,): seconds for function, seconds in told.seconds.items()},
+        SESSIONS.name: {("in_use",): float(told.sessions_in_use), ("idle",): float(told.sessions_idle)},
+        PIN_REFUSED.name: {(): float(told.pin_refused)},
+    }
 
 
 def _listen(settings: Settings) -> Listen:
@@ -198,10 +231,10 @@ def run_steward(settings: Settings, stopping: threading.Event) -> None:
     """Do what nobody waits for until told to stop.
 
     Raises:
-        MetricsError: the operator must act.
         HsmError, KeysteadError: token or database do not answer.
     """
-    with opened(settings) as parts, metrics.served(settings.metrics.address) as gauges:
+    gauges = StewardGauges()
+    with opened(settings) as parts, _published(parts, gauges.samples):
         loop.run(chores(parts.env, parts.objects, gauges), stopping)
 
 

@@ -23,6 +23,8 @@ def serve(
     """Run the service on this machine until it is told to stop."""
     # Lighter than processes.py: the supervisor itself opens neither token nor database.
     from server.observability import logging
+    from server.observability.endpoint import MetricsError, served
+    from server.observability.samples import of_this_process
     from server.settings import SettingsError, load_settings
     from server.supervisor import EX_CONFIG, AddressInUseError, supervise
 
@@ -35,8 +37,9 @@ def serve(
         if workers is not None:
             server = settings.server.model_copy(update={"workers": workers})
             settings = settings.model_copy(update={"server": server})
-        status = supervise(settings, config.resolve(), stopping)
-    except (AddressInUseError, SettingsError) as error:
+        with served(settings.metrics.address, (of_this_process, logging.log_events.samples)) as watched:
+            status = supervise(settings, config.resolve(), stopping, watched)
+    except (AddressInUseError, MetricsError, SettingsError) as error:
         sys.stderr.write(f"keystead: {error}\n")
         raise typer.Exit(EX_CONFIG) from error
     raise typer.Exit(status)

@@ -21,7 +21,6 @@ from server.domain.errors import KeysteadError
 from server.grpc_api.policy import PolicyError
 from server.grpc_api.server import ListenError
 from server.observability import logging
-from server.observability.metrics import MetricsError
 from server.settings import Settings, SettingsError, load_settings
 from server.storage import migrate as migrate_database
 from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor
@@ -30,7 +29,6 @@ from server.use_cases.common_key import WrongTokenError
 _OPERATOR_MUST_ACT = (
     HsmAuthenticationError,
     ListenError,
-    MetricsError,
     PolicyError,
     SettingsError,
     UnfitTokenError,

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 from server.settings import Settings
 
@@ -45,12 +45,26 @@ class AddressInUseError(Exception):
     """Another process listens on our address; sharing it would hide one of the two."""
 
 
+class Watch(Protocol):
+    """Somebody who wants to know how the processes fare."""
+
+    def environment(self, process: str) -> Mapping[str, str]:
+        """Return what the process is to have in its environment."""
+
+    def started(self, process: str) -> None:
+        """Note that it was started."""
+
+    def ended(self, process: str, status: int) -> None:
+        """Note that it has ended by itself."""
+
+
 @dataclass
 class _Child:
     """One process, and when it may be started again."""
 
     name: str
     command: Sequence[str]
+    watch: Watch
     process: subprocess.Popen[bytes] | None = None
     runs: bool = False
     """Whether the process was released, and its end was not seen yet."""
@@ -60,12 +74,12 @@ class _Child:
 
     def load(self) -> None:
         """Start the process, which then waits to be released."""
-        self.process = _spawned(self.command)
+        self.process = self._spawned()
 
     def start(self) -> None:
         """Release the process, started now if it was not before."""
         try:
-            process = self.process or _spawned(self.command)
+            process = self.process or self._spawned()
         except OSError as error:
             # The machine is short of something. That ends no process that runs.
             _log.warning("not_started", extra={"child": self.name, "reason": error.strerror})
@@ -75,13 +89,19 @@ class _Child:
         self.runs = True
         _release(process)
         self.started = time.monotonic()
+        self.watch.started(self.name)
         _log.info("started", extra={"child": self.name, "pid": process.pid})
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, _PARENT: str(os.getpid()), **self.watch.environment(self.name)}
+        return subprocess.Popen(self.command, env=environment, stdin=subprocess.PIPE)  # noqa: S603 - our own
 
     def ended(self) -> int | None:
         """Return the exit status if the process has ended since it was asked last."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
         self.process, self.runs = None, False
+        self.watch.ended(self.name, status)
         if time.monotonic() - self.started > _STEADY:
             self.pause = _FIRST_PAUSE
         self._rest()
@@ -90,11 +110,6 @@ class _Child:
     def _rest(self) -> None:
         self.not_before = time.monotonic() + self.pause
         self.pause = min(2 * self.pause, _LONGEST_PAUSE)
-
-
-def _spawned(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, _PARENT: str(os.getpid())}
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)  # noqa: S603 - our own
 
 
 def _release(process: subprocess.Popen[bytes]) -> None:
@@ -138,8 +153,14 @@ def demand_free(address: str) -> None:
             ) from error
 
 
-def supervise(settings: Settings, config: Path, stopping: threading.Event) -> int:
+def supervise(settings: Settings, config: Path, stopping: threading.Event, watch: Watch) -> int:
     """Prepare, then keep the workers and the steward running until told to stop; return the exit status.
+
+    Args:
+        settings: all of them.
+        config: their file, which the processes read again.
+        stopping: set it to end everything.
+        watch: gets to know of the processes.
 
     Raises:
         AddressInUseError: the address is taken.
@@ -147,23 +168,23 @@ def supervise(settings: Settings, config: Path, stopping: threading.Event) -> in
     """
     demand_free(settings.server.address)
 
-    def command(kind: str) -> Sequence[str]:
-        return [sys.executable, "-m", "server", kind, "--config", str(config)]
+    def child(kind: str, name: str) -> _Child:
+        return _Child(name, [sys.executable, "-m", "server", kind, "--config", str(config)], watch)
 
-    children = [_Child(f"worker-{number + 1}", command("worker")) for number in range(settings.server.workers)]
-    children.append(_Child("steward", command("steward")))
-    preparing = _Child("prepare", command("prepare"))
+    children = [child("worker", f"worker-{number + 1}") for number in range(settings.server.workers)]
+    children.append(child("steward", "steward"))
+    preparing = child("prepare", "prepare")
     try:
         preparing.load()
         # One CPU is the preparation's; on the others, processes load their program meanwhile.
-        for child in children[: (os.cpu_count() or 1) - 1]:
-            child.load()
+        for early in children[: (os.cpu_count() or 1) - 1]:
+            early.load()
         status = _prepare(preparing, stopping)
         begun = time.monotonic()
         while not stopping.is_set() and not status:
             is_start = time.monotonic() - begun < _STEADY
-            for child in children:
-                status = status or _tend(child, is_start=is_start)
+            for each in children:
+                status = status or _tend(each, is_start=is_start)
             stopping.wait(_TICK)
     finally:
         _end([preparing, *children])

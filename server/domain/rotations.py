@@ -59,3 +59,14 @@ class Rotation:
         if self.state is not RotationState.RUNNING or not self.rate or self.progress_time is None:
             return None
         return self.progress_time + timedelta(seconds=max(0, self.total - self.done) / self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class RotationCounts:
+    """What is under way, over all organisations."""
+
+    running: int
+    paused: int
+    keks_left: int
+    """KEKs that wait to be re-wrapped, those included that fail."""
+    keks_failed: int

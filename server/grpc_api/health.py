@@ -43,10 +43,21 @@ class Checks:
 class HealthWatch:
     """Keeps the health service's answers true."""
 
-    def __init__(self, servicer: HealthServicer, services: Sequence[str], checks: Checks) -> None:
+    def __init__(
+        self, servicer: HealthServicer, services: Sequence[str], checks: Checks, tell: Callable[[bool], None]
+    ) -> None:
+        """Remember what to check.
+
+        Args:
+            servicer: answers callers.
+            services: their full names.
+            checks: what must hold.
+            tell: gets to know after each check whether the process serves.
+        """
         self._servicer = servicer
         self._services = ("", *services)
         self._checks = checks
+        self._tell = tell
         self._status: HealthCheckResponse.ServingStatus.ValueType | None = None
 
     def run(self, stopping: threading.Event) -> None:
@@ -92,5 +103,6 @@ class HealthWatch:
         if status != self._status:
             _log.warning("health", extra={"status": HealthCheckResponse.ServingStatus.Name(status), "reason": reason})
             self._status = status
+        self._tell(status == _SERVING)
         for service in self._services:
             self._servicer.set(service, status)

@@ -25,10 +25,12 @@ from server.grpc_api.admission import Admission
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
 from server.grpc_api.content_key_service import ContentKeyService
 from server.grpc_api.health import Checks, HealthWatch
+from server.grpc_api.interceptors import Observer
 from server.grpc_api.main_key_service import MainKeyService
 from server.grpc_api.organization_service import OrganizationService
 from server.grpc_api.policy import Policy
 from server.grpc_api.rotation_service import RotationService
+from server.observability.worker import WorkerNumbers
 from server.use_cases import UseCases
 
 _MESSAGE_LIMIT = 4 * 1024 * 1024
@@ -105,6 +107,8 @@ def serve(
     policy: Policy,
     checks: Checks,
     stopping: threading.Event,
+    *,
+    numbers: WorkerNumbers,
 ) -> None:
     """Serve until told to stop, then let the calls in flight end.
 
@@ -114,6 +118,7 @@ def serve(
         policy: who may do what.
         checks: whether the process can serve.
         stopping: set it to end.
+        numbers: what is counted.
 
     Raises:
         ListenError: it cannot listen.
@@ -128,6 +133,7 @@ def serve(
             ("grpc.max_metadata_size", 16 * 1024),
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,
+        interceptors=[Observer(numbers.calls)],
     )
     # One session is kept for administrators and health.
     boundary = Boundary(policy, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)
@@ -144,7 +150,7 @@ def serve(
     _listen(server, listen)
     server.start()
     try:
-        HealthWatch(health, SERVICES, checks).run(stopping)
+        HealthWatch(health, SERVICES, checks, numbers.serving.set).run(stopping)
     finally:
         health.enter_graceful_shutdown()
         server.stop(_GRACE).wait()

@@ -5,6 +5,7 @@ are told by type and place, since their messages may carry what they were about.
 """
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -12,7 +13,31 @@ from typing import Any
 
 import structlog
 
+from server.observability.catalogue import LOG_EVENTS
+from server.observability.samples import Tally
+
 _Event = MutableMapping[str, Any]
+
+log_events = Tally(
+    LOG_EVENTS,
+    ("error", "clock_leapt"),
+    ("error", "database_fault"),
+    ("error", "incident"),
+    ("error", "kek_not_rewrapped"),
+    ("error", "policy_not_read"),
+    ("error", "token_fault"),
+    ("warning", "chore_failed"),
+)
+"""The lines of this process by level and event; what others than we write counts as one event, `other`."""
+
+_OURS = re.compile(r"(?:server|hsm_adapter)\.")
+_EVENT = re.compile(r"[a-z_]{1,64}", re.ASCII)
+
+
+def _counted(record: logging.LogRecord) -> bool:
+    is_event = _OURS.match(record.name) and isinstance(record.msg, str) and _EVENT.fullmatch(record.msg)
+    log_events.add(record.levelname.lower(), record.msg if is_event else "other")
+    return True
 
 
 def _without_bytes(_logger: object, _method: str, event: _Event) -> _Event:
@@ -72,5 +97,6 @@ def configure(process: str) -> None:
             ],
         )
     )
+    handler.addFilter(_counted)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -17,6 +17,8 @@ RECONCILE_INTERVAL = 3600.0
 """Seconds between two comparisons of token and database; the first comes at the start."""
 TIDY_INTERVAL = 60.0
 """Seconds between two looks at what has no hurry."""
+PROGRESS_INTERVAL = 5.0
+"""Seconds between two looks at how far rotations are."""
 
 
 class Gauge(Protocol):
@@ -41,6 +43,22 @@ class Gauges(Protocol):
     def objects_unknown(self) -> Gauge:
         """Keys in the token that no row knows."""
 
+    @property
+    def rotations_running(self) -> Gauge:
+        """Rotations that are RUNNING."""
+
+    @property
+    def rotations_paused(self) -> Gauge:
+        """Rotations that are PAUSED."""
+
+    @property
+    def keks_left(self) -> Gauge:
+        """KEKs that wait to be re-wrapped."""
+
+    @property
+    def keks_failed(self) -> Gauge:
+        """Those of them that fail."""
+
 
 def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[str, Chore]:
     """Return every chore by its name."""
@@ -58,6 +76,15 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
             gauges.rotations_due.set(tx.main_keys.count_to_rotate(env.clock() - ROTATION_PERIOD))
         return 0
 
+    def progress() -> int:
+        with env.storage.read() as tx:
+            found = tx.rotations.count_unfinished()
+        gauges.rotations_running.set(found.running)
+        gauges.rotations_paused.set(found.paused)
+        gauges.keks_left.set(found.keks_left)
+        gauges.keks_failed.set(found.keks_failed)
+        return 0
+
     return {
         "end_timed_revocations": EndTimedRevocations(env),
         "rotate": Rotate(env),
@@ -69,6 +96,7 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
         "forget": _every(TIDY_INTERVAL, env.monotonic, Forget(env)),
         "reconcile": _every(RECONCILE_INTERVAL, env.monotonic, reconcile),
         "count_rotations_due": _every(TIDY_INTERVAL, env.monotonic, count),
+        "tell_progress": _every(PROGRESS_INTERVAL, env.monotonic, progress),
     }
 
 

@@ -17,7 +17,7 @@ from server.domain.ids import COMMON, OrganizationId
 from server.domain.intents import Intent, ObjectRole, Purpose
 from server.domain.main_keys import Origin, State
 from server.domain.ports import Rewrap
-from server.domain.rotations import Rotation, RotationState
+from server.domain.rotations import Rotation, RotationCounts, RotationState
 from server.domain.wrapping_keys import Algorithm, WrappingKeyState
 from server.storage import SqlStorage, migrate, schema
 from tests.support.factories import ACME, NOW, kek, main_key, new_id, organization, put, wrapping_key
@@ -360,6 +360,25 @@ def test_nothing_moves_to_a_key_that_is_not_in_charge(storage):
     old, _, rows, _ = rotating(storage)
     with storage.claim_keks(ACME, old.id, NOW, 10) as batch:
         assert batch.finish([rewrapped(row) for row in rows], new_id(), NOW) == 0
+
+
+def test_rotations_that_have_not_ended_are_counted(storage):
+    with storage.read() as tx:
+        assert tx.rotations.count_unfinished() == RotationCounts(running=0, paused=0, keks_left=0, keks_failed=0)
+    _, _, rows, rotation = rotating(storage)
+    with storage.write() as tx:
+        tx.rotations.update(replace(rotation, done=1, failed=1))
+    with storage.read() as tx:
+        left = len(rows) - 1
+        assert tx.rotations.count_unfinished() == RotationCounts(running=1, paused=0, keks_left=left, keks_failed=1)
+    with storage.write() as tx:
+        tx.rotations.update(replace(rotation, done=1, failed=1, state=RotationState.PAUSED))
+    with storage.read() as tx:
+        assert tx.rotations.count_unfinished() == RotationCounts(running=0, paused=1, keks_left=left, keks_failed=1)
+    with storage.write() as tx:
+        tx.rotations.update(replace(rotation, state=RotationState.DONE, end_time=NOW))
+    with storage.read() as tx:
+        assert tx.rotations.count_unfinished() == RotationCounts(running=0, paused=0, keks_left=0, keks_failed=0)
 
 
 def test_keks_and_rotations_have_pages(storage):

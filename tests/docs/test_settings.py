@@ -6,13 +6,10 @@ from datetime import timedelta
 from enum import Enum
 
 import pytest
-from prometheus_client import CollectorRegistry
 from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
-from server.observability.metrics import StewardGauges
 from server.settings import HsmSettings, Settings, SettingsError, load_settings
-from server.steward import chores
 from tests.docs.pages import blocks, page, table, words
 
 PAGE = page("docs/settings.md")
@@ -64,15 +61,6 @@ def test_the_environment_goes_before_the_file(tmp_path, monkeypatch):
     file.write_text(shown.text + "colour = 'red'\n")
     with pytest.raises(SettingsError, match=r"hsm\.colour"):
         load_settings(file)
-
-
-def test_every_gauge_of_the_steward_is_listed():
-    registry = CollectorRegistry()
-    StewardGauges(registry)
-    rows = table(PAGE, "metrics", "gauge")
-    assert [words(gauge)[0] for gauge, *_ in rows] == [gauge.name for gauge in registry.collect()]
-    assert [often for *_, often in rows] == ["each minute", "each hour", "each hour"]
-    assert (chores.TIDY_INTERVAL, chores.RECONCILE_INTERVAL) == (60, 3600)
 
 
 def test_the_token_that_is_shown_can_be_set():

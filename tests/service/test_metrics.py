@@ -1,17 +1,25 @@
-"""What operators watch: the steward's metrics, and the comparison of token and database that they can ask for."""
+"""What operators watch: the metrics, and the comparison of token and database that they can ask for."""
 
 import json
+import os
 import re
+import signal
 import socket
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
+from keystead.v1 import rotation_service_pb2 as rotations
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
+from server.observability.catalogue import METRICS
 from tests.support.everywhere import sockets_of
 from tests.support.inventory import destroy, implant, inventory
 from tests.support.rows import rows_of
-from tests.support.service import Service, eventually, free_port, running
+from tests.support.service import Service, eventually, free_port, refused, running
+from tests.support.stuck import stuck_rotation
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +27,7 @@ GAUGES = ("keystead_rotations_due", "keystead_main_keys_missing", "keystead_toke
 
 
 class Measured:
-    """A service whose steward tells metrics."""
+    """A service that tells metrics."""
 
     def __init__(self, service: Service, address: str) -> None:
         self.service = service
@@ -31,13 +39,22 @@ class Measured:
         with opener.open(f"http://{self.address}/metrics", timeout=10) as answer:
             return answer.read().decode()
 
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return a number, or None while it is not told."""
+        (family,) = [it for it in self.families() if name in {it.name, f"{it.name}_total", f"{it.name}_count"}]
+        found = [it.value for it in family.samples if it.name == name and it.labels.items() >= labels.items()]
+        return sum(found) if found else None
+
+    def families(self) -> list[Metric]:
+        return list(text_string_to_metric_families(self.page()))
+
+    def calls(self, method: str, code: str) -> float:
+        return self.value("keystead_calls_total", method=method, code=code) or 0
+
     def gauges(self) -> tuple[float, ...] | None:
         """Rotations due, main keys missing, objects unknown; None while nobody tells them."""
-        try:
-            page = self.page()
-        except OSError:
-            return None
-        return tuple(float(re.search(rf"^{name} (\S+)$", page, re.MULTILINE)[1]) for name in GAUGES)
+        found = tuple(self.value(name) for name in GAUGES)
+        return None if None in found else found
 
     def look_again(self) -> None:
         """Have the steward look at once at what it otherwise looks at each hour: a new one does."""
@@ -123,13 +140,101 @@ def test_a_missing_common_key_is_told_too(tmp_path):
     assert json.loads(done.stdout)["common_key_missing"] is True
 
 
+def test_calls_are_counted_by_method_and_code_over_all_workers(measured):
+    org = measured.service.new_organization()
+    kek = org.new_kek().name
+    before = measured.calls("GenerateContentKeys", "OK"), measured.calls("GenerateContentKeys", "PERMISSION_DENIED")
+    times = measured.value("keystead_call_seconds_count", method="GenerateContentKeys") or 0
+    for _ in range(10):
+        org.generate(kek)
+    with refused("PERMISSION_DENIED", "FORBIDDEN"):
+        org.generate("organizations/another/keks/0123456789abcdef0123456789abcdef")
+    eventually(lambda: measured.calls("GenerateContentKeys", "OK") == before[0] + 10, "ten calls are counted")
+    eventually(lambda: measured.calls("GenerateContentKeys", "PERMISSION_DENIED") == before[1] + 1, "so is the refusal")
+    assert measured.value("keystead_call_seconds_count", method="GenerateContentKeys") == times + 11
+    assert measured.value("keystead_calls_in_flight", method="GenerateContentKeys") == 0
+    assert measured.value("keystead_pkcs11_calls_total", function="C_Encrypt", result="CKR_OK") >= 10
+    assert measured.value("keystead_pkcs11_seconds_total", function="C_Encrypt") > 0
+    assert measured.value("keystead_sessions", state="idle") > 0
+
+
+def test_a_call_of_a_method_that_does_not_exist_makes_no_new_label(measured):
+    channel = measured.service.client("operator").channel
+    for name in ("/keystead.v1.ContentKeyService/MadeUp", "/made.up/Method"):
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(name)(b"")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    before = measured.calls("CreateOrganization", "OK")
+    measured.service.new_organization()
+    eventually(lambda: measured.calls("CreateOrganization", "OK") > before, "what came later is counted")
+    assert "made" not in measured.page().lower().replace("were made", "")
+
+
+def test_a_rotation_is_told_and_so_are_those_who_watch_it(measured):
+    org = measured.service.new_organization()
+    with stuck_rotation(org) as stuck:
+        eventually(lambda: measured.value("keystead_rotations", state="RUNNING") == 1, "it is running")
+        assert measured.value("keystead_rotation_keks_left") == 1
+        assert measured.value("keystead_rotation_keks_failed") == 1
+        assert measured.value("keystead_log_events_total", event="kek_not_rewrapped", level="error") >= 1
+        org.admin.rotations.PauseRotation(rotations.PauseRotationRequest(name=stuck.name))
+        eventually(lambda: measured.value("keystead_rotations", state="PAUSED") == 1, "it is paused")
+
+        request = rotations.WatchRotationRequest(name=stuck.name)
+        stream = org.admin.rotations.WatchRotation(request)
+        next(stream)
+        eventually(lambda: measured.value("keystead_calls_in_flight", method="WatchRotation") == 1, "one watches")
+        stream.cancel()
+        eventually(lambda: measured.calls("WatchRotation", "CANCELLED") == 1, "it has left")
+        with pytest.raises(grpc.RpcError):
+            list(org.admin.rotations.WatchRotation(request, timeout=0.5))
+        eventually(lambda: measured.calls("WatchRotation", "DEADLINE_EXCEEDED") == 1, "another had no more time")
+        org.admin.rotations.ResumeRotation(rotations.ResumeRotationRequest(name=stuck.name))
+        stuck.mend()
+        list(org.admin.rotations.WatchRotation(request))
+    eventually(lambda: measured.calls("WatchRotation", "OK") == 1, "a third has seen the end")
+    eventually(lambda: measured.value("keystead_rotation_keks_left") == 0, "no KEK is left")
+    assert measured.value("keystead_rotations") == 0
+    assert measured.value("keystead_calls_in_flight", method="WatchRotation") == 0
+    assert measured.value("keystead_call_seconds_count", method="WatchRotation") is None
+
+
+def test_no_counter_falls_when_a_worker_is_killed(measured):
+    org = measured.service.new_organization()
+    kek = org.new_kek().name
+    before = measured.calls("GenerateContentKeys", "OK")
+    for _ in range(10):
+        org.generate(kek)
+    eventually(lambda: measured.calls("GenerateContentKeys", "OK") == before + 10, "they are counted")
+    for pid in measured.service.pids("worker"):
+        os.kill(pid, signal.SIGKILL)
+    killed = "keystead_process_exits_total"
+    eventually(lambda: measured.value(killed, process="worker-1", status="-9"), "it has ended")
+    assert measured.calls("GenerateContentKeys", "OK") == before + 10
+    eventually(measured.service.serves, "it serves again")
+    org.generate(kek)
+    eventually(lambda: measured.calls("GenerateContentKeys", "OK") == before + 11, "it goes on from there")
+    assert measured.value("keystead_process_starts_total", process="worker-1") >= 2
+    assert measured.value("keystead_process_up", process="worker-1") == 1
+    eventually(lambda: measured.value("keystead_serving", process="worker-1") == 1, "its health is told")
+
+
+def test_every_metric_is_told_and_no_other(measured):
+    names = {it.name for it in measured.families()}
+    assert names == {metric.name.removesuffix("_total") for metric in METRICS}
+    silent = {it.name for it in measured.families() if not it.samples}
+    assert silent <= {"keystead_process_exits"}
+
+
 def test_the_metrics_name_nobody_and_are_told_on_this_machine_only(measured):
     org = measured.service.new_organization()
+    key, kek = org.bring(), org.new_kek()
     page = eventually(lambda: measured.gauges() and measured.page(), "the steward tells metrics")
-    assert org.id not in page
-    assert "{" not in page
-    assert {line.split()[0] for line in page.splitlines() if not line.startswith("#")} == set(GAUGES)
-    assert all(f"# HELP {name} " in page for name in GAUGES)
+    for name in (org.id, key.name, kek.name, "spiffe"):
+        assert name not in page
+        assert name.rpartition("/")[2] not in page
+    values = {value for family in measured.families() for it in family.samples for value in it.labels.values()}
+    assert [it for it in values if not re.fullmatch(r"[\w.+-]{1,64}", it, re.ASCII)] == []
     port = int(measured.address.rpartition(":")[2])
     for address in ("127.0.0.2", "::1"):
         with pytest.raises(OSError, match=r"refused|not available|unreachable"):
@@ -149,7 +254,8 @@ def test_an_address_that_is_taken_is_told_in_one_line(tmp_path):
 
 
 def test_a_service_that_is_not_asked_to_tells_no_metrics(measured, service):
-    (pid,) = service.pids("steward")
-    assert not any(it.listens for it in sockets_of(pid))
+    assert not any(it.listens for it in sockets_of(service.supervisor))
+    listened = [it.port for it in sockets_of(measured.service.supervisor) if it.listens]
+    assert listened == [int(measured.address.rpartition(":")[2])]
     (pid,) = measured.service.pids("steward")
-    assert [it.port for it in sockets_of(pid) if it.listens] == [int(measured.address.rpartition(":")[2])]
+    assert not any(it.listens for it in sockets_of(pid))

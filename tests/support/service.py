@@ -167,6 +167,12 @@ class Service:
     def is_running(self) -> bool:
         return self._process is not None
 
+    @property
+    def supervisor(self) -> int:
+        """The id of the process that was started; the others are its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def pids(self, name: str) -> list[int]:
         """Return the ids of the processes of a kind: worker or steward."""
         found = []

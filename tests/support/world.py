@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 from hsm_adapter import HsmSettings, HsmToken
 from server.custody.hsm import HsmCustody
@@ -17,6 +16,7 @@ from server.domain.main_keys import MainKey
 from server.domain.ports import Custody, Storage
 from server.domain.roles import Caller, Grant, Role
 from server.domain.wrapping_keys import Algorithm
+from server.observability.steward import StewardGauges
 from server.steward.chores import chores
 from server.storage import SqlStorage, migrate
 from server.use_cases import FREE, Environment, Import, Limits, Upload, UseCases, use_cases
@@ -38,16 +38,6 @@ LIMITS = Limits(
     encryptions_block=4,
     authority_lease=timedelta(0),
 )
-
-
-class Gauge:
-    """A number that is shown to operators."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def set(self, value: float) -> None:
-        self.value = value
 
 
 @dataclass
@@ -79,7 +69,7 @@ class World:
         objects = TokenObjects(self.env)
         EnsureCommonKey(self.env, objects)()
         self.do: UseCases = use_cases(self.env)
-        self.gauges = SimpleNamespace(rotations_due=Gauge(), main_keys_missing=Gauge(), objects_unknown=Gauge())
+        self.gauges = StewardGauges()
         self.chores = chores(self.env, objects, self.gauges)
 
     def pass_time(self, span: timedelta) -> None:

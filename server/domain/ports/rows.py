@@ -12,7 +12,7 @@ from server.domain.intents import Intent, Purpose
 from server.domain.keks import Kek
 from server.domain.main_keys import MainKey, State
 from server.domain.organizations import Organization
-from server.domain.rotations import Rotation
+from server.domain.rotations import Rotation, RotationCounts
 from server.domain.usage import HourOfUse, Usage
 from server.domain.wrapping_keys import Algorithm, WrappingKey
 
@@ -172,6 +172,9 @@ class Rotations(Protocol):
 
     def unfinished(self, organization: OrganizationId) -> list[Rotation]:
         """Return the organisation's rotations that are RUNNING or PAUSED."""
+
+    def count_unfinished(self) -> RotationCounts:
+        """Return how many rotations are RUNNING or PAUSED, of all organisations, and how many KEKs wait for them."""
 
     def update(self, rotation: Rotation) -> None:
         """Keep the changed rotation, whose organisation this transaction has locked."""

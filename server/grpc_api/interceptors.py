@@ -1,0 +1,105 @@
+"""What every call passes on its way in: it is counted."""
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+from typing_extensions import override
+
+from server.observability.calls import CallCounts, MethodCalls
+
+_began: ContextVar[float] = ContextVar("began")
+"""When the call arrived. gRPC gives each call a context of its own, in which its thread then works."""
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Details = grpc.HandlerCallDetails
+Context = grpc.ServicerContext
+R = TypeVar("R")
+A = TypeVar("A")
+
+
+class Observer(grpc.ServerInterceptor):
+    """Counts calls, those that wait for a thread included in their times.
+
+    What a method is wrapped in is made once, at its first call; calls of methods that do not exist are not counted.
+    """
+
+    def __init__(self, counts: CallCounts) -> None:
+        self._counts = counts
+        self._observed: dict[str, Handler] = {}
+
+    @override
+    def intercept_service(
+        self, continuation: "Callable[[Details], Handler | None]", details: Details
+    ) -> "Handler | None":
+        handler = continuation(details)
+        if handler is None:
+            return None
+        _began.set(perf_counter())
+        observed = self._observed.get(details.method)
+        if observed is None:
+            observed = self._observed[details.method] = self._observe(details.method, handler)
+        return observed
+
+    def _observe(self, name: str, handler: Handler) -> Handler:
+        _, service, method = name.split("/")
+        counts = self._counts.of(service, method)
+        coding = handler.request_deserializer, handler.response_serializer
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(_answer(handler.unary_unary, counts), *coding)
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(_answer(handler.stream_unary, counts), *coding)
+        if getattr(handler.unary_stream, "experimental_non_blocking", False):
+            return handler  # Health's Watch: it is over for its thread as soon as it has begun.
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, counts), *coding)
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, counts), *coding)
+        return handler
+
+
+def _answer(behaviour: Callable[[R, Context], A], counts: MethodCalls) -> Callable[[R, Context], A]:
+    def answer(request: R, context: Context) -> A:
+        counts.begun()
+        code: str | None = "UNKNOWN"
+        try:
+            response = behaviour(request, context)
+            code = None
+        finally:
+            counts.ended(_code(context, code), perf_counter() - _began.get())
+        return response
+
+    return answer
+
+
+def _stream(behaviour: Callable[[R, Context], Iterator[A]], counts: MethodCalls) -> Callable[[R, Context], Iterator[A]]:
+    def stream(request: R, context: Context) -> Iterator[A]:
+        counts.begun()
+        code: str | None = "UNKNOWN"
+        try:
+            yield from behaviour(request, context)
+            code = None
+        except GeneratorExit:
+            code = "CANCELLED"
+            raise
+        finally:
+            counts.ended(_code(context, code), None)
+
+    return stream
+
+
+def _code(context: Context, otherwise: str | None) -> str | None:
+    """Return the name of the code that the call ends with; None for OK.
+
+    Args:
+        context: of the call.
+        otherwise: the code if none was set, and the caller has waited for the end.
+    """
+    code: grpc.StatusCode | None = context.code()  # type: ignore[attr-defined] # the stubs lack it
+    if code is not None:
+        return code.name
+    if context.is_active():
+        return otherwise
+    return "CANCELLED" if context.time_remaining() else "DEADLINE_EXCEEDED"
