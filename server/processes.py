@@ -3,6 +3,7 @@
 Apart from commands.py, so that a client's command does not have to load the server.
 """
 
+import faulthandler
 import json
 import signal
 import sys
@@ -23,7 +24,7 @@ from server.grpc_api.server import ListenError
 from server.observability import logging
 from server.settings import Settings, SettingsError, load_settings
 from server.storage import migrate as migrate_database
-from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor
+from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor, process_name
 from server.use_cases.common_key import WrongTokenError
 
 _OPERATOR_MUST_ACT = (
@@ -65,7 +66,8 @@ def _stop_signal() -> threading.Event:
 def _child(name: str, config: Path, run: Callable[[Settings], None]) -> None:
     die_with_supervisor()
     await_release()
-    logging.configure(name)
+    faulthandler.enable()  # If the token's library crashes, the log says in which call: names and places, no values.
+    logging.configure(process_name(name))
     with _faults_told():
         run(load_settings(config))
 

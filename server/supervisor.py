@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+from server.observability.relay import relay
 from server.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,10 @@ _TICK = 0.1
 _SHORT_TICK = 0.02
 _GRACE = 15.0
 """Seconds from asking the processes to end to killing them."""
+_LAST_WORDS = 2.0
+"""Seconds that we wait for what an ended process had still to say."""
 _PARENT = "KEYSTEAD_SUPERVISOR_PID"
+_NAME = "KEYSTEAD_PROCESS_NAME"
 _GO = b"\n"
 _PR_SET_PDEATHSIG = 1
 
@@ -71,6 +75,8 @@ class _Child:
     started: float = 0.0
     pause: float = _FIRST_PAUSE
     not_before: float = 0.0
+    output: threading.Thread | None = None
+    """Passes on what the process writes to standard error."""
 
     def load(self) -> None:
         """Start the process, which then waits to be released."""
@@ -93,19 +99,29 @@ class _Child:
         _log.info("started", extra={"child": self.name, "pid": process.pid})
 
     def _spawned(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, _PARENT: str(os.getpid()), **self.watch.environment(self.name)}
-        return subprocess.Popen(self.command, env=environment, stdin=subprocess.PIPE)  # noqa: S603 - our own
+        environment = {**os.environ, _PARENT: str(os.getpid()), _NAME: self.name, **self.watch.environment(self.name)}
+        process = subprocess.Popen(  # noqa: S603 - our own
+            self.command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.output = relay(self.name, cast("IO[bytes]", process.stderr))
+        return process
 
     def ended(self) -> int | None:
         """Return the exit status if the process has ended since it was asked last."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
         self.process, self.runs = None, False
+        self.drain()
         self.watch.ended(self.name, status)
         if time.monotonic() - self.started > _STEADY:
             self.pause = _FIRST_PAUSE
         self._rest()
         return status
+
+    def drain(self) -> None:
+        """Wait for the last words of a process that has ended."""
+        if self.output is not None:
+            self.output.join(_LAST_WORDS)
 
     def _rest(self) -> None:
         self.not_before = time.monotonic() + self.pause
@@ -116,6 +132,11 @@ def _release(process: subprocess.Popen[bytes]) -> None:
     """Let a process begin its work. It may have ended before: that is seen where ends are seen."""
     with suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as pipe:
         pipe.write(_GO)
+
+
+def process_name(kind: str) -> str:
+    """In a child: return what the supervisor calls it; its kind if it was started by hand."""
+    return os.environ.get(_NAME, kind)
 
 
 def await_release() -> None:
@@ -228,3 +249,5 @@ def _end(children: Sequence[_Child]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    for child in children:
+        child.drain()

@@ -16,9 +16,10 @@ from server.domain.errors import CallerGoneError, KeysteadError, ServiceStopping
 from server.domain.ports import Wanted
 from server.domain.roles import Caller
 from server.grpc_api.admission import Admission, WaitingCaller
-from server.grpc_api.errors import incident_status, to_status
+from server.grpc_api.errors import add_call_id, incident_status, to_status
 from server.grpc_api.identity import identity_of
 from server.grpc_api.policy import Policy
+from server.observability.current_call import current_call
 from server.use_cases import AnsweredBefore
 
 _log = logging.getLogger(__name__)
@@ -122,7 +123,12 @@ def once(answer: type[M], work: Callable[[Caller], M]) -> Callable[[Caller], M]:
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
-    context.abort_with_status(rpc_status.to_status(_status_of(error)))
+    status = _status_of(error)
+    call = current_call()
+    if call is not None:
+        call.reason = error.reason if isinstance(error, KeysteadError) else "INTERNAL"
+        add_call_id(status, call.id)
+    context.abort_with_status(rpc_status.to_status(status))
     raise AssertionError("abort_with_status returned")
 
 

@@ -7,7 +7,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from server.domain import errors
@@ -42,6 +42,11 @@ def incident_status(incident: str) -> Status:
     message = f"Keystead made an error. The operator finds it in the log as incident {incident}."
     info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"incident": incident})
     return Status(code=Code.INTERNAL, message=message, details=[_packed(info)])
+
+
+def add_call_id(status: Status, call_id: str) -> None:
+    """Tell the caller under which id the log tells of its call."""
+    status.details.append(_packed(RequestInfo(request_id=call_id)))
 
 
 def _details(error: errors.KeysteadError) -> list[Message]:

@@ -1,17 +1,15 @@
-"""What every call passes on its way in: it is counted."""
+"""What every call passes on its way in: it gets an id, and is counted; of a change there is a line in the log."""
 
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from typing_extensions import override
 
+from server.grpc_api.changes import is_change, log_change
 from server.observability.calls import CallCounts, MethodCalls
-
-_began: ContextVar[float] = ContextVar("began")
-"""When the call arrived. gRPC gives each call a context of its own, in which its thread then works."""
+from server.observability.current_call import CurrentCall, begin_call, current_call
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Details = grpc.HandlerCallDetails
@@ -37,7 +35,7 @@ class Observer(grpc.ServerInterceptor):
         handler = continuation(details)
         if handler is None:
             return None
-        _began.set(perf_counter())
+        begin_call(details.invocation_metadata)
         observed = self._observed.get(details.method)
         if observed is None:
             observed = self._observed[details.method] = self._observe(details.method, handler)
@@ -48,7 +46,9 @@ class Observer(grpc.ServerInterceptor):
         counts = self._counts.of(service, method)
         coding = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(_answer(handler.unary_unary, counts), *coding)
+            is_logged = is_change(f"{service}.{method}")
+            behaviour = _answer(handler.unary_unary, counts, method if is_logged else None)
+            return grpc.unary_unary_rpc_method_handler(behaviour, *coding)
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(_answer(handler.stream_unary, counts), *coding)
         if getattr(handler.unary_stream, "experimental_non_blocking", False):
@@ -60,15 +60,23 @@ class Observer(grpc.ServerInterceptor):
         return handler
 
 
-def _answer(behaviour: Callable[[R, Context], A], counts: MethodCalls) -> Callable[[R, Context], A]:
+def _answer(
+    behaviour: Callable[[R, Context], A], counts: MethodCalls, change: str | None = None
+) -> Callable[[R, Context], A]:
+    """Return the behaviour, counted, and logged if it is a change of this name."""
+
     def answer(request: R, context: Context) -> A:
+        call = _current()
         counts.begun()
         code: str | None = "UNKNOWN"
         try:
             response = behaviour(request, context)
             code = None
         finally:
-            counts.ended(_code(context, code), perf_counter() - _began.get())
+            code = _code(context, code)
+            counts.ended(code, perf_counter() - call.began)
+            if change is not None:
+                log_change(change, request, context, call, code or "OK")
         return response
 
     return answer
@@ -88,6 +96,13 @@ def _stream(behaviour: Callable[[R, Context], Iterator[A]], counts: MethodCalls)
             counts.ended(_code(context, code), None)
 
     return stream
+
+
+def _current() -> CurrentCall:
+    call = current_call()
+    if call is None:
+        raise LookupError("the call did not pass the interceptor")
+    return call
 
 
 def _code(context: Context, otherwise: str | None) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from server.observability.catalogue import LOG_EVENTS
+from server.observability.current_call import current_call
 from server.observability.samples import Tally
 
 _Event = MutableMapping[str, Any]
@@ -27,6 +28,7 @@ log_events = Tally(
     ("error", "policy_not_read"),
     ("error", "token_fault"),
     ("warning", "chore_failed"),
+    ("info", "handshake_failed"),
 )
 """The lines of this process by level and event; what others than we write counts as one event, `other`."""
 
@@ -52,6 +54,13 @@ def _redacted(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_redacted(item) for item in value]
     return value
+
+
+def _of_a_call(_logger: object, _method: str, event: _Event) -> _Event:
+    call = current_call()
+    if call is not None:
+        event["call_id"] = call.id
+    return event
 
 
 def _error_by_type_and_place(_logger: object, _method: str, event: _Event) -> _Event:
@@ -84,6 +93,7 @@ def configure(process: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named,
+        _of_a_call,
         _error_by_type_and_place,
         _without_bytes,
     ]

@@ -100,7 +100,7 @@ def test_a_mixed_load_is_served(tmp_path, database_url, seconds, rng):
         for pid, before in warm.items():
             check_growth(before, at_the_end[pid])
         events = [json.loads(line)["event"] for line in service.log.read_text().splitlines() if line.startswith("{")]
-        assert set(events) <= {"started", "policy_read", "health"}
+        assert set(events) <= {"started", "policy_read", "health", "change"}
         assert events.count("started") == 3
         # It was a load, of everything; and every rotation came to its end.
         done = sum((caller.done for caller in callers), Counter())

@@ -187,7 +187,7 @@ def test_a_grant_holds_from_the_next_call_and_so_does_its_end(service, two):
         # A file that cannot be used keeps the last good one in force, and the log says so.
         policy.write_text(before + grant + "\nnonsense")
         assert client.organizations.GetOrganization(request).name == own.name
-        assert "policy_not_read" in service.log.read_text()
+        eventually(lambda: "policy_not_read" in service.log.read_text(), "the log says so")
         policy.write_text(before)
         with refused("PERMISSION_DENIED", "FORBIDDEN"):
             client.organizations.GetOrganization(request)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RequestInfo, RetryInfo
 from grpc_status import rpc_status
 from keystead.v1 import main_key_service_pb2 as main_keys
 from keystead.v1 import organization_service_pb2 as organizations
@@ -33,14 +33,16 @@ class Told:
             BadRequest(),
             RetryInfo(),
         )
+        self.call = RequestInfo()
         for detail in status.details:
-            assert any(detail.Unpack(it) for it in (self.info, self.precondition, self.bad, self.retry))
+            assert any(detail.Unpack(it) for it in (self.info, self.precondition, self.bad, self.retry, self.call))
 
     def check(self) -> None:
         """Everything that is told fits together, and nothing else is told."""
         assert self.kinds[0] == "ErrorInfo"
         assert len(set(self.kinds)) == len(self.kinds)
         assert self.info.domain == "keystead"
+        assert self.call.request_id
         assert ("PreconditionFailure" in self.kinds) == (self.code == "FAILED_PRECONDITION")
         assert ("BadRequest" in self.kinds) == (self.info.reason == "INVALID_FIELD")
         if self.code == "FAILED_PRECONDITION":

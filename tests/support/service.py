@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RequestInfo
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
@@ -61,15 +61,20 @@ class Refusal:
     message: str
     metadata: Mapping[str, str]
     details: tuple[str, ...]
+    call_id: str = field(compare=False)
+    """Under which the log tells of the call."""
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
     status = rpc_status.from_call(error)
-    details = tuple(detail.TypeName().rpartition(".")[2] for detail in status.details) if status else ()
-    info = ErrorInfo()
+    details = [detail.TypeName().rpartition(".")[2] for detail in status.details] if status else []
+    info, call = ErrorInfo(), RequestInfo()
     for detail in status.details if status else ():
         detail.Unpack(info)
-    return Refusal(error.code(), info.reason, error.details(), dict(info.metadata), details)
+        detail.Unpack(call)
+    if status:
+        details.remove("RequestInfo")
+    return Refusal(error.code(), info.reason, error.details(), dict(info.metadata), tuple(details), call.request_id)
 
 
 @contextmanager
