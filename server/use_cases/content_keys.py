@@ -84,6 +84,7 @@ class GenerateContentKeys:
             raise InvalidFieldError("size_bytes", f"{GENERATED_SIZES.start} to {GENERATED_SIZES.stop - 1} bytes")
         authenticated = associated_data(kek.organization, kek.id, context)
         self._access.demand_unlocked(kek.organization)
+        # Before the KEK is used: a call that holds a session with the token must not wait for another one.
         random = self._env.custody.random(count * size)
         plaintexts = [random[start : start + size] for start in range(0, len(random), size)]
 
