@@ -62,7 +62,7 @@ def test_a_caller_is_waited_for_as_long_as_it_says(calls, call):
     calls.answer = lambda caller: seen.append(caller.seconds_left()) or caller.demand()
     call(b"", timeout=50)
     call(b"")
-    assert 40 < seen[0] <= 50
+    assert 40 < seen[0] < 51  # gRPC rounds.
     assert seen[1] > 1e6
 
 

@@ -22,9 +22,26 @@ sys.exit(7)
 """
 
 
+class Nobody:
+    """Nobody wants to know how the processes fare."""
+
+    def environment(self, _process):
+        return {}
+
+    def started(self, process):
+        pass
+
+    def ended(self, process, status):
+        pass
+
+
+def child_of(name, command):
+    return _Child(name, command, Nobody())
+
+
 @pytest.fixture
 def child(tmp_path):
-    child = _Child("child", [sys.executable, "-c", PROGRAM, str(ROOT), str(tmp_path)])
+    child = child_of("child", [sys.executable, "-c", PROGRAM, str(ROOT), str(tmp_path)])
     yield child
     _end([child])
 
@@ -56,7 +73,7 @@ def test_a_process_that_is_not_wanted_any_more_ends_without_having_begun(child, 
 
 
 def test_what_ends_again_and_again_is_started_after_longer_pauses():
-    child = _Child("child", ["false"])
+    child = child_of("child", ["false"])
     pauses = []
     for _ in range(8):
         pauses.append(child.pause)
@@ -67,8 +84,8 @@ def test_what_ends_again_and_again_is_started_after_longer_pauses():
 
 
 def test_one_that_ends_again_and_again_does_not_stop_another():
-    child = _Child("child", ["false"])
-    steady = _Child("steady", ["sleep", "60"])
+    child = child_of("child", ["false"])
+    steady = child_of("steady", ["sleep", "60"])
     starts = set()
 
     def tended() -> bool:
@@ -89,14 +106,14 @@ def test_one_that_ends_again_and_again_does_not_stop_another():
 
 @pytest.mark.parametrize(("is_start", "ends_all"), [(True, True), (False, False)])
 def test_a_fault_that_the_operator_must_mend_ends_everything_at_the_start_alone(is_start, ends_all):
-    child = _Child("child", [sys.executable, "-c", f"raise SystemExit({EX_CONFIG})"])
+    child = child_of("child", [sys.executable, "-c", f"raise SystemExit({EX_CONFIG})"])
     child.start()
     child.process.wait(20)
     assert _tend(child, is_start=is_start) == (EX_CONFIG if ends_all else 0)
 
 
 def test_a_process_that_cannot_be_started_is_tried_again_later(tmp_path):
-    child = _Child("child", [str(tmp_path / "nothing")])
+    child = child_of("child", [str(tmp_path / "nothing")])
     child.start()
     assert not child.runs
     assert child.not_before > time.monotonic()
