@@ -50,6 +50,8 @@ class Operation(StrEnum):
     WRAP_CONTENT_KEYS = "WrapContentKeys"
     UNWRAP_CONTENT_KEYS = "UnwrapContentKeys"
     REWRAP_CONTENT_KEYS = "RewrapContentKeys"
+    GET_AUTHORITY = "GetAuthority"
+    WATCH_ORGANIZATION = "WatchOrganization"
 
 
 _O, _A, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.SERVICE
@@ -83,6 +85,8 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.WRAP_CONTENT_KEYS: frozenset({_S}),
         Operation.UNWRAP_CONTENT_KEYS: frozenset({_S}),
         Operation.REWRAP_CONTENT_KEYS: frozenset({_S}),
+        Operation.GET_AUTHORITY: frozenset({_S}),
+        Operation.WATCH_ORGANIZATION: frozenset({_S}),
     }
 )
 

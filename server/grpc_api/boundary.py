@@ -80,11 +80,21 @@ class Boundary:
         return self.answer(context, in_turn)
 
     def stream(
-        self, context: grpc.ServicerContext, look: Callable[[Caller], M], is_last: Callable[[M], bool]
+        self,
+        context: grpc.ServicerContext,
+        look: Callable[[Caller], M],
+        is_last: Callable[[M], bool],
+        wait: Callable[[float], None] | None = None,
     ) -> Iterator[M]:
         """Yield what `look` sees, at each change and at least each second, until it was the last or the caller is gone.
 
         Each look asks anew who the caller is and what it may do.
+
+        Args:
+            context: the call.
+            look: sees what there is now.
+            is_last: whether nothing comes after this.
+            wait: returns when it is worth while to look again, at the latest after the given seconds.
         """
         ended = threading.Event()
         if not self._watchers.acquire(blocking=False):
@@ -105,7 +115,7 @@ class Boundary:
                     ticks += 1
                 if is_last(seen):
                     return
-                ended.wait(_TICK)
+                (wait or ended.wait)(_TICK)
         finally:
             self._watchers.release()
 

@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from google.protobuf.timestamp_pb2 import Timestamp
 from keystead.v1 import main_key_service_pb2 as messages
 from keystead.v1 import resources_pb2 as pb
+from keystead.v1.authority_service_pb2 import Authority
 
+from server.domain.authority import AuthoritySnapshot
 from server.domain.etags import etag_of_main_key, etag_of_organization, etag_of_rotation
 from server.domain.ids import KekName, MainKeyName, OrganizationName, RotationName, WrappingKeyName
 from server.domain.keks import WRAPPING_ALGORITHM, Kek
@@ -91,6 +93,16 @@ def algorithm(value: "pb.WrappingKey.Algorithm.ValueType") -> Algorithm | None:
         return None
     known = {pb.WrappingKey.Algorithm.Value(it): it for it in Algorithm}
     return known[value]
+
+
+def authority(it: AuthoritySnapshot) -> Authority:
+    """Return the message of what is known of an organisation, without a lease."""
+    return Authority(
+        organization=str(OrganizationName(it.organization)),
+        main_key=str(MainKeyName(it.organization, it.main_key)),
+        state=pb.MainKey.State.Value(it.state),
+        epoch=it.epoch,
+    )
 
 
 def main_key(view: MainKeyView) -> pb.MainKey:

@@ -11,6 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from keystead.v1 import (
+    authority_service_pb2,
+    authority_service_pb2_grpc,
     content_key_service_pb2,
     content_key_service_pb2_grpc,
     main_key_service_pb2,
@@ -22,6 +24,7 @@ from keystead.v1 import (
 )
 
 from server.grpc_api.admission import Admission
+from server.grpc_api.authority_service import AuthorityService
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
 from server.grpc_api.content_key_service import ContentKeyService
 from server.grpc_api.health import Checks, HealthWatch
@@ -49,6 +52,7 @@ SERVICES = tuple(
         (main_key_service_pb2, "MainKeyService"),
         (rotation_service_pb2, "RotationService"),
         (content_key_service_pb2, "ContentKeyService"),
+        (authority_service_pb2, "AuthorityService"),
     )
 )
 
@@ -143,6 +147,7 @@ def serve(
     main_key_service_pb2_grpc.add_MainKeyServiceServicer_to_server(MainKeyService(use_cases, boundary), server)
     rotation_service_pb2_grpc.add_RotationServiceServicer_to_server(RotationService(use_cases, boundary), server)
     content_key_service_pb2_grpc.add_ContentKeyServiceServicer_to_server(ContentKeyService(use_cases, boundary), server)
+    authority_service_pb2_grpc.add_AuthorityServiceServicer_to_server(AuthorityService(use_cases, boundary), server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     health_service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

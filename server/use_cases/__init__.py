@@ -23,6 +23,7 @@ from server.use_cases.objects import TokenObjects
 from server.use_cases.paging import Page, PageRequest
 from server.use_cases.pause_rotation import RotationControl
 from server.use_cases.preview_change import Change, PreviewChange
+from server.use_cases.read_authority import GetAuthority, WatchOrganization
 from server.use_cases.read_keks import GetKek, ListKeks
 from server.use_cases.read_main_keys import GetMainKey, ListMainKeys
 from server.use_cases.read_organizations import GetOrganization, ListOrganizations
@@ -93,6 +94,8 @@ class UseCases:
     wrap_content_keys: WrapContentKeys
     unwrap_content_keys: UnwrapContentKeys
     rewrap_content_keys: RewrapContentKeys
+    get_authority: GetAuthority
+    watch_organization: WatchOrganization
     authorities: Authorities
     """To be kept up to date."""
     uses: UseCounter
@@ -129,6 +132,8 @@ def use_cases(env: Environment) -> UseCases:
         wrap_content_keys=wrap,
         unwrap_content_keys=unwrap,
         rewrap_content_keys=RewrapContentKeys(env, unwrap, wrap),
+        get_authority=GetAuthority(authorities),
+        watch_organization=WatchOrganization(authorities),
         authorities=authorities,
         uses=access.uses,
     )

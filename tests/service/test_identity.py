@@ -10,6 +10,7 @@ from google.protobuf import message_factory
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from keystead.v1 import (
+    authority_service_pb2,
     content_key_service_pb2,
     main_key_service_pb2,
     organization_service_pb2,
@@ -19,10 +20,16 @@ from keystead.v1 import organization_service_pb2 as organizations
 
 from server.cli.dev_pki import DevelopmentCa
 from server.domain.roles import ALLOWED, Operation, Role
-from tests.support.service import Client, eventually, refusal_of, refused
+from tests.support.service import Client, eventually, refusal_of, refusal_told, refused
 from tests.support.strangers import client_with, stranger
 
-FILES = (content_key_service_pb2, main_key_service_pb2, organization_service_pb2, rotation_service_pb2)
+FILES = (
+    authority_service_pb2,
+    content_key_service_pb2,
+    main_key_service_pb2,
+    organization_service_pb2,
+    rotation_service_pb2,
+)
 METHODS = {
     method.name: method
     for file in FILES
@@ -50,6 +57,8 @@ def request_for(method, organization):
         refers_to = field.GetOptions().Extensions[resource_reference]
         if refers_to.child_type:
             setattr(request, field.name, name)
+        elif refers_to.type and field.is_repeated:
+            getattr(request, field.name).append(name + NAMES[refers_to.type])
         elif refers_to.type:
             setattr(request, field.name, name + NAMES[refers_to.type])
         elif field.name == "organization_id":
@@ -70,6 +79,8 @@ def outcome(client: Client, method, organization):
         if method.server_streaming:
             next(answers)
             answers.cancel()
+        elif method.name == "GetAuthority" and answers.results[0].HasField("status"):
+            return refusal_told(answers.results[0].status)
     except grpc.RpcError as error:
         refusal = refusal_of(error)
         assert refusal.reason != "MALFORMED_NAME", "the request does not get as far as to be forbidden"

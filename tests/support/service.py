@@ -16,12 +16,14 @@ from pathlib import Path
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RequestInfo
+from google.rpc.status_pb2 import Status
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 from keystead.v1 import content_key_service_pb2 as content_keys
 from keystead.v1 import main_key_service_pb2 as main_keys
 from keystead.v1 import organization_service_pb2 as organizations
+from keystead.v1.authority_service_pb2_grpc import AuthorityServiceStub
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceStub
 from keystead.v1.main_key_service_pb2_grpc import MainKeyServiceStub
 from keystead.v1.organization_service_pb2_grpc import OrganizationServiceStub
@@ -65,6 +67,16 @@ class Refusal:
     """Under which the log tells of the call."""
 
 
+def refusal_told(status: Status) -> Refusal:
+    """What an item of an answer was told."""
+    info = ErrorInfo()
+    for detail in status.details:
+        detail.Unpack(info)
+    (code,) = (it for it in grpc.StatusCode if it.value[0] == status.code)
+    details = tuple(detail.TypeName().rpartition(".")[2] for detail in status.details)
+    return Refusal(code, info.reason, status.message, dict(info.metadata), details, "")
+
+
 def refusal_of(error: grpc.RpcError) -> Refusal:
     status = rpc_status.from_call(error)
     details = [detail.TypeName().rpartition(".")[2] for detail in status.details] if status else []
@@ -98,6 +110,7 @@ class Client:
         self.main_keys = MainKeyServiceStub(channel)
         self.content_keys = ContentKeyServiceStub(channel)
         self.rotations = RotationServiceStub(channel)
+        self.authority = AuthorityServiceStub(channel)
         self.health = HealthStub(channel)
 
 
