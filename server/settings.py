@@ -12,6 +12,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from server.domain.content_keys import ITEMS_LIMIT
+from server.domain.keks import ENCRYPTIONS_LIMIT
 from server.domain.wrapping_keys import Algorithm
 from server.use_cases import Limits
 
@@ -117,6 +119,8 @@ class LifeSettings(_Section):
     """How long a RETIRED main key stays in the token."""
     deleted_lifetime: PositiveTime = _LIMITS.deleted_lifetime
     """How long a deletion can be undone; then the key's object in the token is destroyed."""
+    kek_encryptions: Annotated[int, Field(ge=ITEMS_LIMIT, le=ENCRYPTIONS_LIMIT)] = _LIMITS.kek_encryptions
+    """Encryptions after which a KEK gets a new version, 1000 to 2^32."""
     revocation_bound: Annotated[timedelta, Field(ge=timedelta(seconds=2), le=timedelta(minutes=10))] = (
         _LIMITS.revocation_bound
     )
@@ -171,6 +175,7 @@ class Settings(BaseSettings):
             wrapping_key_lifetime=self.life.wrapping_key_lifetime,
             retired_lifetime=self.life.retired_lifetime,
             deleted_lifetime=self.life.deleted_lifetime,
+            kek_encryptions=self.life.kek_encryptions,
             revocation_bound=self.life.revocation_bound,
             authority_lease=self.life.revocation_bound / 2,
             intent_age=self.life.intent_age,

@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     ROTATION_PAUSED = "ROTATION_PAUSED"
     ROTATION_RESUMED = "ROTATION_RESUMED"
     KEK_CREATED = "KEK_CREATED"
+    KEK_VERSION_CREATED = "KEK_VERSION_CREATED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,15 @@ class WrappedKek:
 
 @dataclass(frozen=True, slots=True)
 class Kek:
-    """A KEK of one organisation, wrapped under one main key."""
+    """A version of a KEK of one organisation: one key, wrapped under one main key."""
 
     organization: OrganizationId
     id: ObjectId
+    """The version's own; what it encrypts names it."""
+    kek: ObjectId
+    """The KEK's, which is its first version's."""
+    version: int
+    """1 and up."""
     main_key: ObjectId
     key: WrappedKek
     reserved_encryptions: int
@@ -46,10 +51,13 @@ class Kek:
 
 @dataclass(frozen=True, slots=True)
 class UsableKek:
-    """A KEK, and all that is needed to use it."""
+    """A version of a KEK, and all that is needed to use it."""
 
     organization: OrganizationId
     id: ObjectId
+    """The version's own."""
+    kek: ObjectId
+    """The KEK's, by which callers know it."""
     key: WrappedKek
     main_key: ObjectId
     """The object in the token of the main key that wraps it."""

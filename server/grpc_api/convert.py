@@ -181,7 +181,8 @@ def compared(it: VerifiedCopy, *, verified: bool) -> messages.VerifyMainKeyCopyR
 def kek(it: Kek) -> pb.Kek:
     """Return a KEK's message."""
     return pb.Kek(
-        name=str(KekName(it.organization, it.id)),
+        name=str(KekName(it.organization, it.kek)),
+        version=it.version,
         main_key=str(MainKeyName(it.organization, it.main_key)),
         wrapping_algorithm=WRAPPING_ALGORITHM,
         remaining_encryptions=it.remaining_encryptions,

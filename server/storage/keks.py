@@ -20,6 +20,8 @@ def _kek(row: sa.RowMapping) -> Kek:
     return Kek(
         organization=row["organization"],
         id=row["id"],
+        kek=row["kek"],
+        version=row["version"],
         main_key=row["main_key"],
         key=WrappedKek(row["wrapped"], row["binding"]),
         reserved_encryptions=row["reserved_encryptions"],
@@ -33,6 +35,8 @@ def _values(kek: Kek) -> dict[str, Any]:
     return {
         "organization": kek.organization,
         "id": kek.id,
+        "kek": kek.kek,
+        "version": kek.version,
         "main_key": kek.main_key,
         "algorithm": WRAPPING_ALGORITHM,
         "wrapped": kek.key.wrapped,
@@ -75,19 +79,26 @@ class Keks(Part, ports.Keks):
         self.execute(sa.insert(keks).values(_values(kek)))
 
     @override
-    def find(self, organization: OrganizationId, kek: ObjectId) -> Kek | None:
-        return self.one(sa.select(keks).where(keks.c.organization == organization, keks.c.id == kek), _kek)
-
-    @override
     def find_many(self, organization: OrganizationId, ids: frozenset[ObjectId]) -> dict[ObjectId, Kek]:
         query = sa.select(keks).where(keks.c.organization == organization, keks.c.id.in_(sorted(ids)))
         return {kek.id: kek for kek in self.all(query, _kek)}
 
     @override
+    def newest(self, organization: OrganizationId, kek: ObjectId) -> Kek | None:
+        versions = sa.select(keks).where(keks.c.organization == organization, keks.c.kek == kek)
+        return self.one(versions.order_by(keks.c.version.desc()).limit(1), _kek)
+
+    @override
     def page(self, organization: OrganizationId, after: ObjectId | None, limit: int) -> list[Kek]:
-        query = sa.select(keks).where(keks.c.organization == organization).order_by(keks.c.id).limit(limit)
+        newer = keks.alias()
+        is_newest = ~sa.exists().where(
+            newer.c.organization == keks.c.organization,
+            newer.c.kek == keks.c.kek,
+            newer.c.version > keks.c.version,
+        )
+        query = sa.select(keks).where(keks.c.organization == organization, is_newest).order_by(keks.c.kek).limit(limit)
         if after is not None:
-            query = query.where(keks.c.id > after)
+            query = query.where(keks.c.kek > after)
         return self.all(query, _kek)
 
     @override
@@ -108,8 +119,8 @@ class Keks(Part, ports.Keks):
 
     @override
     def failed(self, organization: OrganizationId, main_key: ObjectId, limit: int) -> list[ObjectId]:
-        query = sa.select(keks.c.id).where(*_failed(organization, main_key)).order_by(keks.c.id).limit(limit)
-        return self.ids(query)
+        query = sa.select(keks.c.kek).where(*_failed(organization, main_key)).distinct().order_by(keks.c.kek)
+        return self.ids(query.limit(limit))
 
     @override
     def reserve_encryptions(self, organization: OrganizationId, kek: ObjectId, count: int, limit: int) -> bool:

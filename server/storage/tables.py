@@ -107,6 +107,8 @@ keks = sa.table(
     "keks",
     sa.column("organization", sa.String),
     sa.column("id", sa.String),
+    sa.column("kek", sa.String),
+    sa.column("version", sa.Integer),
     sa.column("main_key", sa.String),
     sa.column("algorithm", sa.String),
     sa.column("wrapped", sa.LargeBinary),

@@ -13,7 +13,6 @@ from server.use_cases.content_keys import (
 )
 from server.use_cases.create_kek import CreateKek
 from server.use_cases.create_organization import CreateOrganization
-from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment, Limits
 from server.use_cases.get_wrapping_key import GetWrappingKey
 from server.use_cases.import_main_key import Import, ImportMainKey
@@ -108,8 +107,7 @@ def use_cases(env: Environment) -> UseCases:
     uploads = Uploads(env, objects)
     authorities = Authorities(env)
     access = KekAccess(env, authorities)
-    encryptions = Encryptions(env.storage, env.limits.encryptions_block)
-    wrap, unwrap = WrapContentKeys(access, encryptions), UnwrapContentKeys(access)
+    wrap, unwrap = WrapContentKeys(access), UnwrapContentKeys(access)
     return UseCases(
         create_organization=CreateOrganization(env),
         get_organization=GetOrganization(env),
@@ -128,7 +126,7 @@ def use_cases(env: Environment) -> UseCases:
         create_kek=CreateKek(env),
         get_kek=GetKek(env),
         list_keks=ListKeks(env),
-        generate_content_keys=GenerateContentKeys(env, access, encryptions),
+        generate_content_keys=GenerateContentKeys(env, access),
         wrap_content_keys=wrap,
         unwrap_content_keys=unwrap,
         rewrap_content_keys=RewrapContentKeys(env, unwrap, wrap),

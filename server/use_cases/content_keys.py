@@ -15,15 +15,13 @@ from server.domain.errors import (
     InvalidFieldError,
     KekDamagedError,
     KeysteadError,
-    ResourceNotFoundError,
     WrappedKeyRejectedError,
 )
 from server.domain.ids import KekName, ObjectId, OrganizationId
 from server.domain.ports import Wanted, always_wanted, while_wanted
 from server.domain.roles import Caller, Operation, authorize
-from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment
-from server.use_cases.kek_access import KekAccess, Keks
+from server.use_cases.kek_access import Encrypt, KekAccess, Keks
 
 Item = tuple[bytes, Context]
 
@@ -52,10 +50,9 @@ def _check_count(count: int) -> None:
 class GenerateContentKeys:
     """Make content keys from the token's random number generator."""
 
-    def __init__(self, env: Environment, access: KekAccess, encryptions: Encryptions) -> None:
+    def __init__(self, env: Environment, access: KekAccess) -> None:
         self._env = env
         self._access = access
-        self._encryptions = encryptions
 
     def __call__(
         self,
@@ -74,7 +71,6 @@ class GenerateContentKeys:
             InvalidFieldError: not 1 to 1000 keys of 16 to 64 bytes, or the context is over its limits.
             ResourceNotFoundError: there is no such KEK.
             OrganizationLockedError: the organisation may not work.
-            KekExhaustedError: the KEK may not encrypt so often any more.
             KekDamagedError: the KEK as stored is not the key it should be.
             CallerGoneError: nobody waits for the answer any more.
         """
@@ -82,33 +78,28 @@ class GenerateContentKeys:
         _check_count(count)
         if size not in GENERATED_SIZES:
             raise InvalidFieldError("size_bytes", f"{GENERATED_SIZES.start} to {GENERATED_SIZES.stop - 1} bytes")
-        authenticated = associated_data(kek.organization, kek.id, context)
+        associated_data(
+            kek.organization, kek.id, context
+        )  # Its limits are the context's, whichever version it will be.
         self._access.demand_unlocked(kek.organization)
         # Before the KEK is used: a call that holds a session with the token must not wait for another one.
         random = self._env.custody.random(count * size)
         plaintexts = [random[start : start + size] for start in range(0, len(random), size)]
 
-        def work(keks: Keks) -> list[GeneratedContentKey]:
-            self._encryptions.take(kek, count)
+        def work(encrypt: Encrypt) -> list[GeneratedContentKey]:
             return [
-                GeneratedContentKey(
-                    plaintext, WrappedContentKey(kek.id, keks.encrypt(kek.id, plaintext, authenticated)).to_bytes()
-                )
+                GeneratedContentKey(plaintext, encrypt(plaintext, context))
                 for plaintext in while_wanted(plaintexts, wanted)
             ]
 
-        made = self._access.with_keks(kek.organization, [kek.id], work, items=count)
-        if made is None:
-            raise ResourceNotFoundError(str(kek))
-        return made
+        return self._access.encrypting(caller, kek, work, items=count)
 
 
 class WrapContentKeys:
     """Wrap content keys that the caller brings."""
 
-    def __init__(self, access: KekAccess, encryptions: Encryptions) -> None:
+    def __init__(self, access: KekAccess) -> None:
         self._access = access
-        self._encryptions = encryptions
 
     def __call__(
         self, caller: Caller, kek: KekName, items: Sequence[Item], wanted: Wanted = always_wanted
@@ -121,23 +112,18 @@ class WrapContentKeys:
         authorize(caller, Operation.WRAP_CONTENT_KEYS, kek.organization)
         _check_count(len(items))
 
-        def work(keks: Keks) -> list[bytes | KeysteadError]:
-            self._encryptions.take(kek, len(items))
-            return [_wrap(kek, keks, *item) for item in while_wanted(items, wanted)]
+        def work(encrypt: Encrypt) -> list[bytes | KeysteadError]:
+            return [_wrap(encrypt, *item) for item in while_wanted(items, wanted)]
 
-        results = self._access.with_keks(kek.organization, [kek.id], work, items=len(items))
-        if results is None:
-            raise ResourceNotFoundError(str(kek))
-        return results
+        return self._access.encrypting(caller, kek, work, items=len(items))
 
 
-def _wrap(kek: KekName, keks: Keks, plaintext: bytes, context: Context) -> bytes | KeysteadError:
+def _wrap(encrypt: Encrypt, plaintext: bytes, context: Context) -> bytes | KeysteadError:
     try:
         check_plaintext(plaintext)
-        authenticated = associated_data(kek.organization, kek.id, context)
+        return encrypt(plaintext, context)
     except InvalidFieldError as error:
         return error
-    return WrappedContentKey(kek.id, keks.encrypt(kek.id, plaintext, authenticated)).to_bytes()
 
 
 class UnwrapContentKeys:
@@ -169,7 +155,7 @@ class UnwrapContentKeys:
                 for it in while_wanted(parsed, wanted)
             ]
 
-        results = self._access.with_keks(organization, keks_wanted, work, items=len(items))
+        results = self._access.decrypting(organization, keks_wanted, work, items=len(items))
         if results is None:
             return [it if isinstance(it, KeysteadError) else WrappedKeyRejectedError() for it in parsed]
         return results
@@ -193,11 +179,12 @@ def _parsed(organization: OrganizationId, wrapped: bytes, context: Context) -> _
 
 
 def _unwrap(organization: OrganizationId, keks: Keks, item: _Sealed) -> UnwrappedContentKey | KeysteadError:
-    if item.kek not in keks:
+    kek = keks.find(item.kek)
+    if kek is None:
         # A KEK of another organisation, or of none, looks like any other wrapped key that is not the caller's.
         return WrappedKeyRejectedError()
     try:
         plaintext = keks.decrypt(item.kek, item.sealed, item.authenticated)
     except (WrappedKeyRejectedError, KekDamagedError) as error:
         return error
-    return UnwrappedContentKey(plaintext, KekName(organization, item.kek))
+    return UnwrappedContentKey(plaintext, KekName(organization, kek.kek))

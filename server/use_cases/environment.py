@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from server.domain.keks import ENCRYPTIONS_LIMIT
 from server.domain.ports import Clock, Custody, NewId, Storage
 from server.domain.wrapping_keys import Algorithm
 
@@ -27,6 +28,8 @@ class Limits:
     """A rejected upload is answered no sooner than this after its arrival, so that time does not tell why."""
     encryptions_block: int = 4096
     """Encryptions of a KEK that a process takes at once."""
+    kek_encryptions: int = ENCRYPTIONS_LIMIT
+    """Encryptions after which a KEK gets a new version; 1000, which one call may ask for, to 2^32."""
     rewrap_batch: int = 500
     rewrap_retry: timedelta = timedelta(minutes=1)
     """How long a KEK that would not re-wrap is left alone."""

@@ -8,11 +8,14 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from server.domain.authority import AuthoritySnapshot
+from server.domain.content_keys import Context, WrappedContentKey, associated_data
 from server.domain.errors import KekDamagedError, KekRejectedError, MainKeyMissingError
 from server.domain.ids import KekName, ObjectId, OrganizationId
 from server.domain.keks import UsableKek
 from server.domain.ports import KeksInUse
+from server.domain.roles import Caller
 from server.use_cases.authorities import Authorities
+from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment
 from server.use_cases.kek_rows import KekRows
 from server.use_cases.usage import UseCounter
@@ -21,7 +24,7 @@ T = TypeVar("T")
 
 
 class Keks:
-    """Some KEKs of one organisation, in use. A KEK whose form is out of date is read again, once."""
+    """Some versions of KEKs of one organisation, in use. One whose form is out of date is read again, once."""
 
     def __init__(
         self, in_use: KeksInUse, rows: KekRows, authority: AuthoritySnapshot, keks: dict[ObjectId, UsableKek]
@@ -31,8 +34,9 @@ class Keks:
         self._authority = authority
         self._keks = keks
 
-    def __contains__(self, kek: ObjectId) -> bool:
-        return kek in self._keks
+    def find(self, kek: ObjectId) -> UsableKek | None:
+        """Return the version of a KEK that has this id, or None if it is none of the organisation's."""
+        return self._keks.get(kek)
 
     def encrypt(self, kek: ObjectId, plaintext: bytes, associated_data: bytes) -> bytes:
         """Return IV (12 bytes), ciphertext and tag (16 bytes).
@@ -58,7 +62,7 @@ class Keks:
         try:
             return operation(known, data, associated_data)
         except (KekRejectedError, MainKeyMissingError) as error:
-            name = str(KekName(known.organization, kek))
+            name = str(KekName(known.organization, known.kek))
             now = self._rows.read(self._authority, frozenset({kek})).get(kek)
             if now is None or now.key == known.key:
                 if isinstance(error, MainKeyMissingError):
@@ -72,6 +76,10 @@ class Keks:
                 raise KekDamagedError(name) from again
 
 
+Encrypt = Callable[[bytes, Context], bytes]
+"""Returns a content key (1 to 4096 bytes, with its context) as it is wrapped under the KEK."""
+
+
 class KekAccess:
     """Opens the KEKs of organisations."""
 
@@ -79,6 +87,7 @@ class KekAccess:
         self._custody = env.custody
         self._authorities = authorities
         self._rows = KekRows(env.storage)
+        self._encryptions = Encryptions(env)
         self.uses = UseCounter(env.storage, env.clock)
 
     def demand_unlocked(self, organization: OrganizationId) -> None:
@@ -91,14 +100,14 @@ class KekAccess:
         """
         self._authorities.demand_unlocked(organization)
 
-    def with_keks(
+    def decrypting(
         self, organization: OrganizationId, keks: Collection[ObjectId], work: Callable[[Keks], T], *, items: int
     ) -> T | None:
         """Return what `work` makes of KEKs, or None if none of them exists.
 
         Args:
             organization: whose KEKs.
-            keks: the KEKs; `work` is given those of them that exist.
+            keks: versions of KEKs; `work` is given those of them that exist.
             work: uses KEKs. It may be begun again from its start, when the token was lost meanwhile.
             items: how many content keys `work` is about.
 
@@ -108,11 +117,43 @@ class KekAccess:
         """
         authority = self._authorities.demand_unlocked(organization)
         found = self._rows.find(authority, keks)
-        result = None
-        if found:
-            first = next(iter(found.values()))
-            result = self._custody.with_keks(lambda in_use: work(Keks(in_use, self._rows, authority, found)), first)
-        self._authorities.demand_unlocked(organization)
-        if found:
-            self.uses.count(organization, items)
+        if not found:
+            return None
+        first = next(iter(found.values()))
+        return self._use(authority, first, lambda in_use: work(Keks(in_use, self._rows, authority, found)), items)
+
+    def encrypting(self, caller: Caller, kek: KekName, work: Callable[[Encrypt], T], *, items: int) -> T:
+        """Return what `work` makes of a KEK.
+
+        Args:
+            caller: who asks.
+            kek: the KEK; its newest version that may still encrypt so often is used.
+            work: encrypts, `items` times at most. It may be begun again from its start, which counts again.
+            items: how many content keys `work` is about.
+
+        Raises:
+            OrganizationLockedError: the organisation may not work, at the start or at the end.
+            ResourceNotFoundError: there is no such KEK.
+            KekDamagedError: the KEK as stored is not the key it should be.
+        """
+        authority = self._authorities.demand_unlocked(kek.organization)
+        taken = [self._encryptions.take(caller, kek, items)]
+        rows = self._rows.find(authority, taken)
+
+        def run(in_use: KeksInUse) -> T:
+            version = taken.pop() if taken else self._encryptions.take(caller, kek, items)
+            keks = Keks(in_use, self._rows, authority, self._rows.find(authority, [version]))
+
+            def encrypt(plaintext: bytes, context: Context) -> bytes:
+                authenticated = associated_data(kek.organization, version, context)
+                return WrappedContentKey(version, keks.encrypt(version, plaintext, authenticated)).to_bytes()
+
+            return work(encrypt)
+
+        return self._use(authority, next(iter(rows.values())), run, items)
+
+    def _use(self, authority: AuthoritySnapshot, first: UsableKek, work: Callable[[KeksInUse], T], items: int) -> T:
+        result = self._custody.with_keks(work, first)
+        self._authorities.demand_unlocked(authority.organization)
+        self.uses.count(authority.organization, items)
         return result

@@ -47,7 +47,14 @@ class KekRows:
             main_key = main_keys[kek.main_key]
             if main_key is None:
                 raise MainKeyMissingError
-            rows[kek.id] = UsableKek(organization, kek.id, kek.key, main_key.object_id, authority.epoch)
+            rows[kek.id] = UsableKek(
+                organization=organization,
+                id=kek.id,
+                kek=kek.kek,
+                key=kek.key,
+                main_key=main_key.object_id,
+                epoch=authority.epoch,
+            )
         with self._lock:
             for kek_id, row in rows.items():
                 self._rows[organization, kek_id] = row

@@ -16,7 +16,7 @@ class GetKek:
         self._env = env
 
     def __call__(self, caller: Caller, name: KekName) -> Kek:
-        """Return the KEK.
+        """Return the newest version of the KEK.
 
         Raises:
             ForbiddenError: the caller neither administers nor serves the organisation.
@@ -24,7 +24,7 @@ class GetKek:
         """
         authorize(caller, Operation.GET_KEK, name.organization)
         with self._env.storage.read() as tx:
-            kek = tx.keks.find(name.organization, name.id)
+            kek = tx.keks.newest(name.organization, name.id)
         if kek is None:
             raise ResourceNotFoundError(str(name))
         return kek
@@ -37,7 +37,7 @@ class ListKeks:
         self._env = env
 
     def __call__(self, caller: Caller, organization: OrganizationId, page: PageRequest) -> Page[Kek]:
-        """Return the KEKs by id.
+        """Return the KEKs by id, of each its newest version.
 
         Raises:
             ForbiddenError: the caller neither administers nor serves the organisation.
@@ -49,4 +49,4 @@ class ListKeks:
         with self._env.storage.read() as tx:
             read_authority(tx, organization)
             found = tx.keks.page(organization, after, page.limit + 1)
-        return cut(found, page.limit, lambda kek: kek.id)
+        return cut(found, page.limit, lambda kek: kek.kek)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from server.domain.errors import (
     InvalidFieldError,
     KekDamagedError,
-    KekExhaustedError,
     KeysteadError,
     ResourceNotFoundError,
 )
@@ -83,7 +82,7 @@ class RewrapContentKeys:
             raise InvalidFieldError("kek", "a KEK of the organization whose content keys they are")
         with self._env.storage.read() as tx:
             read_authority(tx, organization).demand_unlocked()
-            if tx.keks.find(organization, kek.id) is None:
+            if tx.keks.newest(organization, kek.id) is None:
                 raise ResourceNotFoundError(str(kek))
 
     def _wrap_under(
@@ -91,7 +90,7 @@ class RewrapContentKeys:
     ) -> list[RewrappedContentKey | KeysteadError]:
         try:
             results = self._wrap(caller, kek, items, wanted)
-        except (KekExhaustedError, KekDamagedError) as error:
+        except KekDamagedError as error:
             # It concerns this KEK alone; what goes under another does not fail with it.
             return [error] * len(items)
         return [it if isinstance(it, KeysteadError) else RewrappedContentKey(it, kek) for it in results]

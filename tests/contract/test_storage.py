@@ -2,12 +2,14 @@
 
 import secrets
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
@@ -20,6 +22,7 @@ from server.domain.ports import Rewrap
 from server.domain.rotations import Rotation, RotationCounts, RotationState
 from server.domain.wrapping_keys import Algorithm, WrappingKeyState
 from server.storage import SqlStorage, migrate, schema
+from server.storage.engine import make_engine, writing
 from tests.support.factories import ACME, NOW, kek, main_key, new_id, organization, put, wrapping_key
 
 SECOND = timedelta(seconds=1)
@@ -30,6 +33,23 @@ def storage(database_url):
     migrate(database_url)
     with SqlStorage.open(database_url) as storage:
         yield storage
+
+
+def version_of(tx, organization, kek):
+    return tx.keks.find_many(organization, frozenset({kek})).get(kek)
+
+
+@contextmanager
+def migrated_to(url, revision):
+    """Have a database of an older schema for a block, in a transaction."""
+    engine = make_engine(url)
+    with writing(engine) as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        yield connection
+    engine.dispose()
 
 
 def events(storage):
@@ -62,7 +82,7 @@ def test_what_is_kept_is_read_again(storage):
         assert tx.main_keys.find(ACME, key.id) == key
         assert tx.main_keys.find_by_fingerprint(ACME, key.fingerprint) == key
         assert tx.wrapping_keys.find(ACME, wrapping.id) == wrapping
-        assert tx.keks.find(ACME, row.id) == row
+        assert version_of(tx, ACME, row.id) == row
         assert tx.keks.find_many(ACME, frozenset({row.id, new_id()})) == {row.id: row}
 
 
@@ -76,7 +96,7 @@ def test_another_organisation_does_not_see_it(storage):
     other = OrganizationId("other")
     with storage.read() as tx:
         assert tx.main_keys.find(other, key.id) is None
-        assert tx.keks.find(other, row.id) is None
+        assert version_of(tx, other, row.id) is None
         assert tx.keks.find_many(other, frozenset({row.id})) == {}
         assert tx.wrapping_keys.find(other, wrapping.id) is None
 
@@ -312,10 +332,10 @@ def test_a_batch_moves_and_is_counted(storage):
         assert list(batch.keks) == rows
         assert batch.finish([rewrapped(rows[0]), rewrapped(rows[1]), failure], new.id, NOW) == 2
     with storage.read() as tx:
-        moved = tx.keks.find(ACME, rows[0].id)
+        moved = version_of(tx, ACME, rows[0].id)
         assert (moved.main_key, moved.rewrap_time, moved.key.binding) == (new.id, NOW, rows[0].key.binding)
         assert moved.key.wrapped != rows[0].key.wrapped
-        assert tx.keks.find(ACME, rows[2].id) == replace(rows[2], retry_time=NOW + SECOND)
+        assert version_of(tx, ACME, rows[2].id) == replace(rows[2], retry_time=NOW + SECOND)
         assert tx.rotations.find(ACME, rotation.id) == replace(rotation, done=2, failed=1, progress_time=NOW)
         assert tx.rotations.unfinished(ACME) == [replace(rotation, done=2, failed=1, progress_time=NOW)]
         assert tx.keks.count_by_main_key([ACME]) == {(ACME, new.id): 2, (ACME, old.id): 1}
@@ -341,7 +361,7 @@ def test_a_row_that_changed_meanwhile_is_left_alone(storage):
     with storage.claim_keks(ACME, old.id, NOW, 10) as batch:
         assert batch.finish([rewrapped(stale), rewrapped(rows[1])], new.id, NOW) == 1
     with storage.read() as tx:
-        assert tx.keks.find(ACME, rows[0].id) == rows[0]
+        assert version_of(tx, ACME, rows[0].id) == rows[0]
 
 
 @pytest.mark.parametrize("state", [State.REVOKED, State.DELETED])
@@ -430,3 +450,46 @@ def test_the_newest_migration_is_the_one_that_the_program_needs():
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
+
+
+def test_the_versions_of_a_kek_are_one_kek(storage):
+    key = main_key()
+    put(storage, key)
+    first, other = kek(key), kek(key)
+    second, third = (replace(kek(key), kek=first.id, version=version) for version in (2, 3))
+    with storage.write() as tx:
+        for row in (first, third, second, other):
+            tx.keks.add(row)
+    with storage.read() as tx:
+        assert tx.keks.newest(ACME, first.id) == third
+        assert tx.keks.newest(ACME, third.id) is None
+        assert {row.id for row in tx.keks.page(ACME, None, 10)} == {third.id, other.id}
+        names = sorted((first.id, other.id))
+        assert [row.kek for row in tx.keks.page(ACME, names[0], 10)] == names[1:]
+        assert tx.keks.find_many(ACME, frozenset({first.id, second.id})) == {first.id: first, second.id: second}
+    with pytest.raises(ConcurrentChangeError), storage.write() as tx:
+        tx.keks.add(replace(kek(key), kek=first.id, version=3))
+
+
+def test_a_database_of_the_first_schema_keeps_its_keks(database_url):
+    with migrated_to(database_url, "0001") as connection:
+        connection.execute(sa.text("INSERT INTO organizations VALUES ('acme', 'Acme', 'common', 1, 0, false)"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO main_keys (organization, id, object_id, origin, state, fingerprint, create_time,"
+                " state_time, revoke_reason, is_reminded)"
+                " VALUES ('acme', 'common', :id, 'COMMON', 'ACTIVE', :print, 0, 0, '', false)"
+            ),
+            {"id": "a" * 32, "print": bytes(32)},
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO keks (organization, id, main_key, algorithm, wrapped, binding, reserved_encryptions,"
+                " create_time) VALUES ('acme', :id, 'common', 'AES-KW', :wrapped, :binding, 7, 0)"
+            ),
+            {"id": "b" * 32, "wrapped": bytes(40), "binding": bytes(28)},
+        )
+    migrate(database_url)
+    with SqlStorage.open(database_url) as storage, storage.read() as tx:
+        row = tx.keks.newest(ACME, "b" * 32)
+        assert (row.id, row.version, row.reserved_encryptions) == ("b" * 32, 1, 7)

@@ -9,7 +9,7 @@ import pytest
 from server.domain import errors
 from server.domain.audit import AuditAction
 from server.domain.change_requests import REMEMBERED
-from server.domain.errors import ConcurrentChangeError, KekExhaustedError, OrganizationLockedError
+from server.domain.errors import ConcurrentChangeError, OrganizationLockedError
 from server.domain.ids import KekName, MainKeyName
 from server.domain.main_keys import IN_TOKEN_STATES, LOCKING_STATES, ROTATION_PERIOD, Action, State
 from server.domain.roles import Operation
@@ -224,9 +224,7 @@ def test_what_is_told_of_a_key_that_was_not_in_charge(world):
 
 def test_every_refusal_is_told():
     told = [words(reason)[0] for reason, _ in table(PAGE, "What is refused", "reason")]
-    assert sorted(told) == sorted(
-        leaf.reason for leaf in leaves(errors.FailedPreconditionError) if leaf is not KekExhaustedError
-    )
+    assert sorted(told) == sorted(leaf.reason for leaf in leaves(errors.FailedPreconditionError))
 
 
 def test_every_event_is_told():

@@ -53,7 +53,8 @@ def main_key(
 
 def kek(key: MainKey, retry_time: datetime | None = None) -> Kek:
     wrapped = WrappedKek(secrets.token_bytes(40), secrets.token_bytes(28))
-    return Kek(key.organization, new_id(), key.id, wrapped, 0, NOW, None, retry_time)
+    kek_id = new_id()
+    return Kek(key.organization, kek_id, kek_id, 1, key.id, wrapped, 0, NOW, None, retry_time)
 
 
 def wrapping_key(

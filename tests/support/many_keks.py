@@ -27,6 +27,8 @@ def _new_kek(world: World, main_key: MainKey) -> Kek:
     return Kek(
         organization=main_key.organization,
         id=kek_id,
+        kek=kek_id,
+        version=1,
         main_key=main_key.id,
         key=world.custody.create_kek(main_key.object_id, binding_context(main_key.organization, kek_id)),
         reserved_encryptions=0,

@@ -118,7 +118,7 @@ class ContentKeyServiceServicer:
 
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, count, size or context), NOT_FOUND (the KEK), FAILED_PRECONDITION with reason
-        ORGANIZATION_LOCKED or KEK_EXHAUSTED, DATA_LOSS with reason KEK_DAMAGED.
+        ORGANIZATION_LOCKED, DATA_LOSS with reason KEK_DAMAGED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,8 +152,7 @@ class ContentKeyServiceServicer:
 
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
-        FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
-        reason KEK_EXHAUSTED.
+        FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,7 +75,7 @@ class ContentKeyServiceStub:
 
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, count, size or context), NOT_FOUND (the KEK), FAILED_PRECONDITION with reason
-    ORGANIZATION_LOCKED or KEK_EXHAUSTED, DATA_LOSS with reason KEK_DAMAGED.
+    ORGANIZATION_LOCKED, DATA_LOSS with reason KEK_DAMAGED.
     """
     WrapContentKeys: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.WrapContentKeysRequest, _content_key_service_pb2.WrapContentKeysResponse]
     """Wraps content keys that the caller brings.
@@ -97,8 +97,7 @@ class ContentKeyServiceStub:
 
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
-    FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
-    reason KEK_EXHAUSTED.
+    FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
     """
 
 @_typing.type_check_only
@@ -133,7 +132,7 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
 
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, count, size or context), NOT_FOUND (the KEK), FAILED_PRECONDITION with reason
-    ORGANIZATION_LOCKED or KEK_EXHAUSTED, DATA_LOSS with reason KEK_DAMAGED.
+    ORGANIZATION_LOCKED, DATA_LOSS with reason KEK_DAMAGED.
     """
     WrapContentKeys: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.WrapContentKeysRequest, _content_key_service_pb2.WrapContentKeysResponse]  # type: ignore[assignment]
     """Wraps content keys that the caller brings.
@@ -155,8 +154,7 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
 
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
-    FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
-    reason KEK_EXHAUSTED.
+    FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
     """
 
 class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -212,7 +210,7 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, count, size or context), NOT_FOUND (the KEK), FAILED_PRECONDITION with reason
-        ORGANIZATION_LOCKED or KEK_EXHAUSTED, DATA_LOSS with reason KEK_DAMAGED.
+        ORGANIZATION_LOCKED, DATA_LOSS with reason KEK_DAMAGED.
         """
 
     @_abc_1.abstractmethod
@@ -252,8 +250,7 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
-        FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys, and FAILED_PRECONDITION with
-        reason KEK_EXHAUSTED.
+        FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
         """
 
 def add_ContentKeyServiceServicer_to_server(servicer: ContentKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -470,6 +470,7 @@ class Kek(_message.Message):
     REMAINING_ENCRYPTIONS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REWRAP_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `organizations/{organization}/keks/{kek}`."""
     main_key: _builtins.str
@@ -477,9 +478,12 @@ class Kek(_message.Message):
     wrapping_algorithm: _builtins.str
     """How it is wrapped, by the standard's name. Always "AES-KW" (RFC 3394)."""
     remaining_encryptions: _builtins.int
-    """How many content keys can still be encrypted under it: a lower bound, since processes reserve blocks. NIST
-    SP 800-38D, section 8.3, allows 2^32 encryptions under one key with random IVs. At 0: create another KEK.
+    """How many content keys can still be encrypted under this version: a lower bound, since processes reserve blocks. NIST
+    SP 800-38D, section 8.3, allows 2^32 encryptions under one key with random IVs. Before that a new version takes over
+    by itself; what older versions encrypted still decrypts.
     """
+    version: _builtins.int
+    """Its newest version, 1 and up. The other fields are of this version."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -497,10 +501,11 @@ class Kek(_message.Message):
         remaining_encryptions: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         rewrap_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "rewrap_time", b"rewrap_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "main_key", b"main_key", "name", b"name", "remaining_encryptions", b"remaining_encryptions", "rewrap_time", b"rewrap_time", "wrapping_algorithm", b"wrapping_algorithm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "main_key", b"main_key", "name", b"name", "remaining_encryptions", b"remaining_encryptions", "rewrap_time", b"rewrap_time", "version", b"version", "wrapping_algorithm", b"wrapping_algorithm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

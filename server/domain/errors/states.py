@@ -176,17 +176,6 @@ class FingerprintMismatchError(FailedPreconditionError):
         super().__init__("The uploaded key has another fingerprint than expected_fingerprint. Upload the right key.")
 
 
-class KekExhaustedError(FailedPreconditionError):
-    """A KEK has no encryptions left."""
-
-    reason = "KEK_EXHAUSTED"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"{name} has reached its limit of encryptions. Create another KEK; what it wrapped still unwraps."
-        )
-
-
 class ConcurrentChangeError(AbortedError):
     """Another request changed the same thing meanwhile."""
 

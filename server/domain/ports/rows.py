@@ -134,28 +134,28 @@ class Keks(Protocol):
     def add(self, kek: Kek) -> None:
         """Keep a new KEK."""
 
-    def find(self, organization: OrganizationId, kek: ObjectId) -> Kek | None:
-        """Return the KEK, or None."""
+    def newest(self, organization: OrganizationId, kek: ObjectId) -> Kek | None:
+        """Return the newest version of a KEK, or None if there is no such KEK."""
 
     def find_many(self, organization: OrganizationId, keks: frozenset[ObjectId]) -> dict[ObjectId, Kek]:
-        """Return those of the named KEKs that exist in the organisation."""
+        """Return those of the versions of KEKs that exist in the organisation."""
 
     def page(self, organization: OrganizationId, after: ObjectId | None, limit: int) -> list[Kek]:
-        """Return up to `limit` KEKs by id, those after `after`."""
+        """Return up to `limit` KEKs by id, those after `after`; of each its newest version."""
 
     def count_by_main_key(
         self, organizations: Sequence[OrganizationId]
     ) -> Mapping[tuple[OrganizationId, ObjectId], int]:
-        """Return the number of KEKs under each main key of these organisations; a key with none is left out."""
+        """Return the number of versions of KEKs under each main key of these organisations; none is left out."""
 
     def are_under(self, organization: OrganizationId, main_key: ObjectId) -> bool:
         """Return whether there is any KEK under a main key."""
 
     def failed(self, organization: OrganizationId, main_key: ObjectId, limit: int) -> list[ObjectId]:
-        """Return the ids of up to `limit` KEKs under a main key whose last re-wrap failed."""
+        """Return up to `limit` KEKs of which a version is under a main key and its last re-wrap failed."""
 
     def reserve_encryptions(self, organization: OrganizationId, kek: ObjectId, count: int, limit: int) -> bool:
-        """Take `count` of the KEK's encryptions if no more than `limit` are then taken; return whether it did."""
+        """Take encryptions of a version of a KEK if no more than `limit` are taken then; return whether it did."""
 
 
 class Rotations(Protocol):
