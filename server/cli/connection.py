@@ -62,10 +62,14 @@ def _credentials() -> grpc.ChannelCredentials:
 
 
 def _options(address: str) -> list[tuple[str, int]]:
-    """Return the channel's options: a service on this machine is not looked for behind a proxy."""
+    """Return the channel's options.
+
+    A service that is just starting is looked for again at once, and one on this machine not behind a proxy.
+    """
+    quick = [(f"grpc.{which}_reconnect_backoff_ms", 100) for which in ("initial", "min", "max")]
     host = address.rpartition(":")[0].strip("[]")
     try:
         is_here = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_here = host == "localhost"
-    return [("grpc.enable_http_proxy", 0)] if is_here else []
+    return [*quick, ("grpc.enable_http_proxy", 0)] if is_here else quick
