@@ -44,6 +44,7 @@ class _Breaker:
 
     def __init__(self) -> None:
         self.hanging: str | None = None
+        self.warning = 0.0
 
 
 _breaker = _Breaker()
@@ -55,8 +56,12 @@ def demand_answering() -> None:
     Raises:
         HsmHangsError: one does.
     """
-    if _breaker.hanging is not None:
-        raise HsmHangsError(f"{_breaker.hanging} does not return, so nothing else is asked of the token.")
+    if _breaker.hanging is None:
+        return
+    # It may have returned since the watchdog looked; it must not be refused itself what it asks next.
+    function, seconds = _longest()
+    if seconds >= _breaker.warning:
+        raise HsmHangsError(f"{function} does not return, so nothing else is asked of the token.")
 
 
 @contextmanager
@@ -90,7 +95,7 @@ def _watch(patience: Patience, give_up: Callable[[], None], ended: threading.Eve
             continue
         if _breaker.hanging is None:
             _log.error("token_hangs", extra={"function": function, "seconds": round(seconds, 1)})
-        _breaker.hanging = function
+        _breaker.warning, _breaker.hanging = warning, function
         if seconds >= limit:
             _log.critical("token_given_up", extra={"function": function, "seconds": round(seconds, 1)})
             give_up()

@@ -3,6 +3,7 @@
 import ctypes
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -47,11 +48,22 @@ def test_while_a_call_hangs_others_are_refused_and_when_it_returns_they_are_not(
             with pytest.raises(HsmHangsError, match="C_GenerateRandom does not return"):
                 token.random(8)
             assert len(shim.calls_file.read_text()) == before
-        eventually(lambda: not refuses(token), "the breaker closes")
         token.random(8)
+        eventually(lambda: len(caplog.records) == 2, "the watchdog sees that it has returned")
     assert not given_up.is_set()
     assert [record.message for record in caplog.records] == ["token_hangs", "token_answers_again"]
     assert caplog.records[0].function == "C_GenerateRandom"
+
+
+def test_who_has_hung_is_not_refused_what_it_asks_next(token, shim):
+    with watchdog.watched(Patience(SHORT, LONG), pytest.fail):
+        for _ in range(5):
+            shim.hang("C_GenerateRandom")
+            with ThreadPoolExecutor(1) as threads:
+                asked = threads.submit(lambda: (token.random(8), token.random(8)))
+                eventually(lambda: refuses(token), "the breaker opens")
+                shim.release()
+                assert len(asked.result(10)) == 2
 
 
 def test_a_call_that_hangs_for_too_long_ends_the_process(token, shim):
