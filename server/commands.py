@@ -23,7 +23,7 @@ def serve(
     """Run the service on this machine until it is told to stop."""
     # Lighter than processes.py: the supervisor itself opens neither token nor database.
     from server.observability import logging
-    from server.observability.endpoint import MetricsError, served
+    from server.observability.metrics import MetricsError, watching
     from server.observability.samples import of_this_process
     from server.settings import SettingsError, load_settings
     from server.supervisor import EX_CONFIG, AddressInUseError, supervise
@@ -37,8 +37,8 @@ def serve(
         if workers is not None:
             server = settings.server.model_copy(update={"workers": workers})
             settings = settings.model_copy(update={"server": server})
-        with served(settings.metrics.address, (of_this_process, logging.log_events.samples)) as watched:
-            status = supervise(settings, config.resolve(), stopping, watched)
+        with watching(settings.metrics.address, (of_this_process, logging.log_events.samples)) as watch:
+            status = supervise(settings, config.resolve(), stopping, watch)
     except (AddressInUseError, MetricsError, SettingsError) as error:
         sys.stderr.write(f"keystead: {error}\n")
         raise typer.Exit(EX_CONFIG) from error

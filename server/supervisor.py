@@ -13,12 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
+from server.observability.metrics import Watch
 from server.observability.relay import relay
 from server.settings import Settings
 
@@ -47,19 +48,6 @@ _PR_SET_PDEATHSIG = 1
 
 class AddressInUseError(Exception):
     """Another process listens on our address; sharing it would hide one of the two."""
-
-
-class Watch(Protocol):
-    """Somebody who wants to know how the processes fare."""
-
-    def environment(self, process: str) -> Mapping[str, str]:
-        """Return what the process is to have in its environment."""
-
-    def started(self, process: str) -> None:
-        """Note that it was started."""
-
-    def ended(self, process: str, status: int) -> None:
-        """Note that it has ended by itself."""
 
 
 @dataclass

@@ -30,15 +30,12 @@ from server.observability.catalogue import (
     Kind,
     Metric,
 )
+from server.observability.metrics import MetricsError
 from server.observability.samples import PUBLISHED_IN, Labels, Samples, Source, Tally, Value, read, together
 
 _SUPERVISOR = "supervisor"
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _BUCKETS = [*map(str, BOUNDS), "+Inf"]
-
-
-class MetricsError(Exception):
-    """The metrics cannot be served; the message says why."""
 
 
 def _sum(one: Value | None, other: Value) -> Value:
@@ -147,30 +144,13 @@ def _version() -> str:
         return "unknown"
 
 
-class Unwatched:
-    """Takes the place of `Watched` where nobody wants metrics."""
-
-    def environment(self, _process: str) -> dict[str, str]:
-        """Return nothing."""
-        return {}
-
-    def started(self, process: str) -> None:
-        """Do nothing."""
-
-    def ended(self, process: str, status: int) -> None:
-        """Do nothing."""
-
-
 @contextmanager
-def served(address: str | None, sources: Sequence[Source]) -> Iterator[Watched | Unwatched]:
-    """Serve metrics at host:port for a block, unless that is None.
+def served(address: str, sources: Sequence[Source]) -> Iterator[Watched]:
+    """Serve metrics at host:port for a block.
 
     Raises:
         MetricsError: the address cannot be listened on.
     """
-    if address is None:
-        yield Unwatched()
-        return
     with tempfile.TemporaryDirectory(prefix="keystead-metrics-") as folder:  # Nobody else can look into it.
         watched = Watched(Path(folder), sources)
         registry = CollectorRegistry()
