@@ -39,6 +39,9 @@ def own_set_up(line: str) -> str:
 def pasted(of: Path, folder: Path, service) -> str:
     """Execute a page's commands, one after the other, and return what they print."""
     (folder / ".keystead").symlink_to(service.folder)
+    (service.folder / "log").mkdir(exist_ok=True)
+    if not (service.folder / "log/keystead.log").exists():
+        (service.folder / "log/keystead.log").symlink_to(service.log)
     for block in blocks(of, "python"):
         (folder / block.file).write_text(block.text)
     lines = [own_set_up(line) for block in blocks(of, "sh") for line in block.text.splitlines()]
@@ -66,7 +69,9 @@ def printed(service, tmp_path_factory):
 
 def test_there_are_no_blocks_that_nobody_checks():
     kinds = {block.language for it in PAGES for block in blocks(it)}
-    assert kinds == {"sh", "toml", "python", "mermaid"}
+    assert kinds == {"sh", "bash", "toml", "python", "mermaid"}
+    # Those that start and stop services are executed by test_operations.py.
+    assert {name(it) for it in PAGES if blocks(it, "bash")} == {"docs/operations.md"}
     assert {name(it) for it in WITH_COMMANDS} >= {"README.md", "docs/example.md", "docs/hsm.md"}
 
 
