@@ -18,11 +18,24 @@ from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, TokenMis
 from server.background import repeated
 from server.custody.breaker import demand_answering
 from server.custody.hsm import HsmCustody
+from server.domain.errors import TokenHangsError
 from server.domain.ids import ObjectId, object_id
 from server.grpc_api.health import Checks
 from server.grpc_api.policy import Policy
 from server.grpc_api.server import Listen, serve
-from server.observability.catalogue import PIN_REFUSED, PKCS11_CALLS, PKCS11_SECONDS, SESSIONS
+from server.observability.catalogue import (
+    AUTHORITY_AGE,
+    AUTHORITY_CHANGES,
+    KEK_HITS,
+    KEK_LOADS,
+    KEK_UNLOADS,
+    KEKS_LOADED,
+    PIN_REFUSED,
+    PKCS11_CALLS,
+    PKCS11_SECONDS,
+    SESSIONS,
+    TOKEN_HANGS,
+)
 from server.observability.certificates import expiries
 from server.observability.logging import log_events
 from server.observability.samples import Publisher, Samples, Source, of_this_process, published_in
@@ -33,6 +46,7 @@ from server.steward import loop
 from server.steward.chores import chores
 from server.storage import SqlStorage, database_errors, migrate
 from server.use_cases import Environment, use_cases
+from server.use_cases.authorities import Authorities
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.reconcile import Reconcile, Reconciliation
@@ -189,7 +203,7 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
             do.authorities.kept(),
             repeated("uses", USES_INTERVAL, do.uses.write),
             repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
-            _published(parts, numbers.samples, certificates),
+            _published(parts, numbers.samples, certificates, lambda: _kek_samples(parts.custody, do.authorities)),
         ):
             serve(_listen(settings), do, policy, checks, stopping, numbers=numbers)
 
@@ -213,6 +227,28 @@ def _token_samples(token: HsmToken) -> Samples:
         PKCS11_SECONDS.name: {(function,): seconds for function, seconds in told.seconds.items()},
         SESSIONS.name: {("in_use",): float(told.sessions_in_use), ("idle",): float(told.sessions_idle)},
         PIN_REFUSED.name: {(): float(told.pin_refused)},
+        TOKEN_HANGS.name: {(): float(_hangs())},
+    }
+
+
+def _hangs() -> bool:
+    try:
+        demand_answering()
+    except TokenHangsError:
+        return True
+    return False
+
+
+def _kek_samples(custody: HsmCustody, authorities: Authorities) -> Samples:
+    """Return how KEKs that stay loaded serve, and how well is known who may work."""
+    keks = custody.kek_statistics
+    return {
+        KEK_HITS.name: {(): float(keks.hits)},
+        KEK_LOADS.name: {(): float(keks.loads)},
+        KEK_UNLOADS.name: {(): float(keks.unloads)},
+        KEKS_LOADED.name: {(): float(keks.loaded)},
+        AUTHORITY_AGE.name: {(): authorities.age},
+        AUTHORITY_CHANGES.name: {(): float(authorities.changes_seen)},
     }
 
 

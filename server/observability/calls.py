@@ -9,6 +9,9 @@ from bisect import bisect_left
 from server.observability.catalogue import BOUNDS, CALL_SECONDS, CALLS, CALLS_IN_FLIGHT
 from server.observability.samples import Labels, Samples, Value
 
+_FAULTS = ("DATA_LOSS", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE")
+"""Codes that are shown before they happen: a growth from nothing to 1 is no growth to Prometheus."""
+
 
 class MethodCalls:
     """The calls of one method."""
@@ -19,7 +22,7 @@ class MethodCalls:
         self._lock = threading.Lock()
         self.in_flight = 0
         self._successes = 0
-        self._others: dict[str, int] = {}
+        self._others = dict.fromkeys(_FAULTS, 0)
         self._times = [0] * (len(BOUNDS) + 1)
         self._sum = 0.0
 
@@ -49,7 +52,7 @@ class MethodCalls:
         """Return the calls in flight, those that ended by code, and the times as a histogram."""
         with self._lock:
             codes = {"OK": self._successes, **self._others}
-            return self.in_flight, {code: count for code, count in codes.items() if count}, [*self._times, self._sum]
+            return self.in_flight, codes, [*self._times, self._sum]
 
 
 class CallCounts:

@@ -76,6 +76,24 @@ SESSIONS = Metric("keystead_sessions", Kind.GAUGE, "Sessions with the token, in 
 PIN_REFUSED = Metric(
     "keystead_pin_refused", Kind.GAUGE, "1 while the PIN in the file is one that the token has refused.", is_each=True
 )
+TOKEN_HANGS = Metric(
+    "keystead_token_hangs", Kind.GAUGE, "1 while a call of the token's library does not return.", is_each=True
+)
+
+KEK_HITS = Metric("keystead_kek_hits_total", Kind.COUNTER, "Uses of a KEK that was loaded already.")
+KEK_LOADS = Metric("keystead_kek_loads_total", Kind.COUNTER, "KEKs that were loaded into the token.")
+KEK_UNLOADS = Metric("keystead_kek_unloads_total", Kind.COUNTER, "Loaded KEKs that were destroyed in the token.")
+KEKS_LOADED = Metric("keystead_keks_loaded", Kind.GAUGE, "KEKs that are in the token now, ready for use.")
+
+AUTHORITY_AGE = Metric(
+    "keystead_authority_age_seconds",
+    Kind.GAUGE,
+    "Time since the worker last knew that the database has nothing newer of the organisations that it serves.",
+    is_each=True,
+)
+AUTHORITY_CHANGES = Metric(
+    "keystead_authority_changes_total", Kind.COUNTER, "Changes of an organisation's state that a worker has noticed."
+)
 
 DATABASE_ERRORS = Metric(
     "keystead_database_errors_total", Kind.COUNTER, "Transactions that the database ended.", ("kind",)
@@ -121,6 +139,13 @@ METRICS = (
     PKCS11_SECONDS,
     SESSIONS,
     PIN_REFUSED,
+    TOKEN_HANGS,
+    KEK_HITS,
+    KEK_LOADS,
+    KEK_UNLOADS,
+    KEKS_LOADED,
+    AUTHORITY_AGE,
+    AUTHORITY_CHANGES,
     DATABASE_ERRORS,
     LOG_EVENTS,
     ROTATIONS,

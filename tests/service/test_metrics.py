@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
+from keystead.v1 import main_key_service_pb2 as main_keys
 from keystead.v1 import rotation_service_pb2 as rotations
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -156,6 +157,11 @@ def test_calls_are_counted_by_method_and_code_over_all_workers(measured):
     assert measured.value("keystead_pkcs11_calls_total", function="C_Encrypt", result="CKR_OK") >= 10
     assert measured.value("keystead_pkcs11_seconds_total", function="C_Encrypt") > 0
     assert measured.value("keystead_sessions", state="idle") > 0
+    assert measured.value("keystead_kek_hits_total") >= 8
+    assert measured.value("keystead_kek_loads_total") >= 1
+    assert measured.value("keystead_keks_loaded") >= 1
+    assert measured.value("keystead_token_hangs", process="worker-1") == 0
+    assert measured.value("keystead_authority_age_seconds", process="worker-1") < 5
 
 
 def test_a_call_of_a_method_that_does_not_exist_makes_no_new_label(measured):
@@ -197,6 +203,20 @@ def test_a_rotation_is_told_and_so_are_those_who_watch_it(measured):
     assert measured.value("keystead_rotations") == 0
     assert measured.value("keystead_calls_in_flight", method="WatchRotation") == 0
     assert measured.value("keystead_call_seconds_count", method="WatchRotation") is None
+
+
+def test_a_revocation_is_noticed_by_workers_and_unloads_keks(measured):
+    org = measured.service.new_organization()
+    key = org.bring()
+    kek = org.new_kek().name
+    org.generate(kek)
+    eventually(lambda: measured.value("keystead_keks_loaded"), "the KEK is loaded")
+    before = measured.value("keystead_kek_unloads_total"), measured.value("keystead_authority_changes_total")
+    org.admin.main_keys.RevokeMainKey(main_keys.RevokeMainKeyRequest(name=key.name))
+    with refused("FAILED_PRECONDITION", "ORGANIZATION_LOCKED"):
+        org.generate(kek)
+    eventually(lambda: measured.value("keystead_authority_changes_total") > before[1], "the change is noticed")
+    eventually(lambda: measured.value("keystead_kek_unloads_total") > before[0], "the KEK is unloaded")
 
 
 def test_no_counter_falls_when_a_worker_is_killed(measured):

@@ -151,3 +151,10 @@ def test_the_table_of_metrics_follows_the_rules_of_prometheus():
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
         assert metric.help.endswith(".")
         assert "process" not in metric.labels
+
+
+def test_faults_of_ours_are_shown_before_they_happen(machine):
+    machine.start("worker-1", calls(0.002))
+    for code in ("DATA_LOSS", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE"):
+        assert machine.value("keystead_calls_total", code=code, **CALL) == 0
+    assert machine.value("keystead_calls_total", code="NOT_FOUND", **CALL) is None
