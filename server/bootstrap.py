@@ -40,11 +40,13 @@ from server.observability.certificates import expiries
 from server.observability.logging import log_events
 from server.observability.samples import Publisher, Samples, Source, of_this_process, published_in
 from server.observability.steward import StewardGauges
+from server.observability.tracing import Tracing, traced
 from server.observability.worker import WorkerNumbers
 from server.settings import Settings, SettingsError
 from server.steward import loop
 from server.steward.chores import chores
 from server.storage import SqlStorage, database_errors, migrate
+from server.supervisor import process_name
 from server.use_cases import Environment, use_cases
 from server.use_cases.authorities import Authorities
 from server.use_cases.common_key import EnsureCommonKey
@@ -137,8 +139,8 @@ class Parts:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Parts]:
-    """Have token and database open for a block.
+def opened(settings: Settings, tracing: Tracing | None = None) -> Iterator[Parts]:
+    """Have token and database open for a block; what is done there is traced, if that is wanted.
 
     Raises:
         HsmError: the token cannot be opened.
@@ -151,8 +153,8 @@ def opened(settings: Settings) -> Iterator[Parts]:
     ):
         custody = HsmCustody(token)
         env = Environment(
-            storage=storage,
-            custody=custody,
+            storage=tracing.steps_of(storage, "database") if tracing else storage,
+            custody=tracing.steps_of(custody, "token") if tracing else custody,
             clock=utc_now,
             new_id=new_id,
             sleep_until=sleep_until,
@@ -188,13 +190,13 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
     """Answer callers until told to stop.
 
     Raises:
-        PolicyError, ListenError: the operator must act.
+        PolicyError, ListenError, TracingError: the operator must act.
         HsmError, KeysteadError: token or database do not answer.
     """
     policy = Policy(settings.policy.file)
     numbers = WorkerNumbers()
     certificates = expiries(certificate=settings.tls.certificate, client_ca=settings.tls.client_ca)
-    with opened(settings) as parts:
+    with traced(settings.tracing.endpoint, process_name("worker")) as tracing, opened(settings, tracing) as parts:
         do = use_cases(parts.env)
         checks = Checks(
             (parts.custody.check, parts.storage.check), settings.hsm.hang_warning, token_answers=demand_answering
@@ -205,7 +207,7 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
             repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
             _published(parts, numbers.samples, certificates, lambda: _kek_samples(parts.custody, do.authorities)),
         ):
-            serve(_listen(settings), do, policy, checks, stopping, numbers=numbers)
+            serve(_listen(settings), do, policy, checks, stopping, numbers=numbers, tracing=tracing)
 
 
 @contextmanager

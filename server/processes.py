@@ -22,6 +22,7 @@ from server.domain.errors import KeysteadError
 from server.grpc_api.policy import PolicyError
 from server.grpc_api.server import ListenError
 from server.observability import logging
+from server.observability.tracing import TracingError
 from server.settings import Settings, SettingsError, load_settings
 from server.storage import migrate as migrate_database
 from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor, process_name
@@ -32,6 +33,7 @@ _OPERATOR_MUST_ACT = (
     ListenError,
     PolicyError,
     SettingsError,
+    TracingError,
     UnfitTokenError,
     WrongTokenError,
     OSError,

@@ -138,6 +138,13 @@ class MetricsSettings(_Section):
     """Host and port of the steward's metrics, without TLS: keep it on loopback. Default: not served."""
 
 
+class TracingSettings(_Section):
+    """Where traces go."""
+
+    endpoint: str | None = None
+    """Where a collector of OpenTelemetry takes OTLP over gRPC, as http://HOST:PORT or https://. Default: no traces."""
+
+
 class Settings(BaseSettings):
     """All settings, checked."""
 
@@ -156,6 +163,7 @@ class Settings(BaseSettings):
     hsm: HsmSettings
     life: LifeSettings = LifeSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -8,8 +8,11 @@ import grpc
 from typing_extensions import override
 
 from server.grpc_api.changes import is_change, log_change
+from server.grpc_api.codes import code_of
+from server.grpc_api.spans import traced_handler
 from server.observability.calls import CallCounts, MethodCalls
 from server.observability.current_call import CurrentCall, begin_call, current_call
+from server.observability.tracing import Tracing
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Details = grpc.HandlerCallDetails
@@ -24,8 +27,9 @@ class Observer(grpc.ServerInterceptor):
     What a method is wrapped in is made once, at its first call; calls of methods that do not exist are not counted.
     """
 
-    def __init__(self, counts: CallCounts) -> None:
+    def __init__(self, counts: CallCounts, tracing: Tracing | None) -> None:
         self._counts = counts
+        self._tracing = tracing
         self._observed: dict[str, Handler] = {}
 
     @override
@@ -43,6 +47,8 @@ class Observer(grpc.ServerInterceptor):
 
     def _observe(self, name: str, handler: Handler) -> Handler:
         _, service, method = name.split("/")
+        if self._tracing is not None:
+            handler = traced_handler(handler, self._tracing, service, method)
         counts = self._counts.of(service, method)
         coding = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
@@ -73,7 +79,7 @@ def _answer(
             response = behaviour(request, context)
             code = None
         finally:
-            code = _code(context, code)
+            code = code_of(context, code)
             counts.ended(code, perf_counter() - call.began)
             if change is not None:
                 log_change(change, request, context, call, code or "OK")
@@ -93,7 +99,7 @@ def _stream(behaviour: Callable[[R, Context], Iterator[A]], counts: MethodCalls)
             code = "CANCELLED"
             raise
         finally:
-            counts.ended(_code(context, code), None)
+            counts.ended(code_of(context, code), None)
 
     return stream
 
@@ -103,18 +109,3 @@ def _current() -> CurrentCall:
     if call is None:
         raise LookupError("the call did not pass the interceptor")
     return call
-
-
-def _code(context: Context, otherwise: str | None) -> str | None:
-    """Return the name of the code that the call ends with; None for OK.
-
-    Args:
-        context: of the call.
-        otherwise: the code if none was set, and the caller has waited for the end.
-    """
-    code: grpc.StatusCode | None = context.code()  # type: ignore[attr-defined] # the stubs lack it
-    if code is not None:
-        return code.name
-    if context.is_active():
-        return otherwise
-    return "CANCELLED" if context.time_remaining() else "DEADLINE_EXCEEDED"

@@ -33,6 +33,7 @@ from server.grpc_api.main_key_service import MainKeyService
 from server.grpc_api.organization_service import OrganizationService
 from server.grpc_api.policy import Policy
 from server.grpc_api.rotation_service import RotationService
+from server.observability.tracing import Tracing
 from server.observability.worker import WorkerNumbers
 from server.use_cases import UseCases
 
@@ -113,6 +114,7 @@ def serve(
     stopping: threading.Event,
     *,
     numbers: WorkerNumbers,
+    tracing: Tracing | None,
 ) -> None:
     """Serve until told to stop, then let the calls in flight end.
 
@@ -123,6 +125,7 @@ def serve(
         checks: whether the process can serve.
         stopping: set it to end.
         numbers: what is counted.
+        tracing: makes traces of calls, if they are wanted.
 
     Raises:
         ListenError: it cannot listen.
@@ -137,7 +140,7 @@ def serve(
             ("grpc.max_metadata_size", 16 * 1024),
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,
-        interceptors=[Observer(numbers.calls)],
+        interceptors=[Observer(numbers.calls, tracing)],
     )
     # One session is kept for administrators and health.
     boundary = Boundary(policy, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)

@@ -30,6 +30,8 @@ PLANTED = [
     ("server/use_cases/views.py", "import grpc", "contract"),
     ("server/custody/hsm.py", "import google.rpc.code_pb2", "contract"),
     ("server/steward/loop.py", "import keystead.v1.resources_pb2", "contract"),
+    ("server/grpc_api/interceptors.py", "import prometheus_client", "observers"),
+    ("hsm_adapter/cryptoki.py", "import opentelemetry.trace", "observers"),
     ("server/domain/ids.py", "import sqlalchemy", "sql"),
     ("server/bootstrap.py", "import alembic", "sql"),
     ("hsm_adapter/token.py", "import ctypes", "ctypes"),
