@@ -9,7 +9,7 @@ from typing import NoReturn
 import grpc
 import typer
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -24,6 +24,9 @@ TRY_AGAIN = 75
 """The service does not answer, or not now."""
 
 _PASSING = frozenset({"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
+
+_OPERATORS = frozenset({"UNAVAILABLE", "INTERNAL", "DATA_LOSS", "UNKNOWN"})
+"""Codes that the operator of the service can do something about: people are shown what to quote."""
 
 
 def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
@@ -42,6 +45,7 @@ class Refusal:
         message: for people.
         metadata: further facts for programs.
         status: the exit status it leads to.
+        call_id: under which the operator finds the call in the service's log; empty if the service did not speak.
     """
 
     code: str
@@ -49,18 +53,22 @@ class Refusal:
     message: str
     metadata: Mapping[str, str]
     status: int
+    call_id: str = ""
 
     def end(self, *, as_json: bool) -> NoReturn:
         """Tell it on standard error, and end."""
         if as_json:
             fault = {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}
+            if self.call_id:
+                fault["call_id"] = self.call_id
             sys.stderr.write(json.dumps({"error": fault}) + "\n")
             raise typer.Exit(self.status)
         next_step = advice(self.reason, self.metadata)
         fail(
             self.message
             + (f"\n  reason: {self.reason}" if self.reason else "")
-            + (f"\n  next: {next_step}" if next_step else ""),
+            + (f"\n  next: {next_step}" if next_step else "")
+            + (f"\n  call: {self.call_id}" if self.call_id and self.code in _OPERATORS else ""),
             self.status,
         )
 
@@ -128,9 +136,10 @@ def _refusal(code: str, message: str, details: Sequence[Any], notes: str = "") -
         details: what the service said beside it, if it got to speak.
         notes: further lines, for people to whom the refusal may pass.
     """
-    info = ErrorInfo()
+    info, call = ErrorInfo(), RequestInfo()
     for detail in details:
         detail.Unpack(info)
+        detail.Unpack(call)
     passes = code in _PASSING if not details else _retry_delay(details) is not None
     message = (message or code) + notes * passes
-    return Refusal(code, info.reason, message, dict(info.metadata), TRY_AGAIN if passes else REFUSED)
+    return Refusal(code, info.reason, message, dict(info.metadata), TRY_AGAIN if passes else REFUSED, call.request_id)

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+import typer
 from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
+from server.cli.failures import Refusal
 from tests.support.service import free_port
 
 pytestmark = pytest.mark.slow
@@ -44,6 +46,7 @@ def test_a_refusal_is_told_with_its_reason(operator, words, reason):
 
 def test_a_refusal_is_one_json_object_for_programs(operator, org):
     told = json.loads(operator.is_told("organizations", "create", org.id, "--json", status=1))
+    assert told["error"].pop("call_id")
     assert told == {
         "error": {
             "code": "ALREADY_EXISTS",
@@ -52,6 +55,15 @@ def test_a_refusal_is_one_json_object_for_programs(operator, org):
             "metadata": {},
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"), [("UNAVAILABLE", "  call: it-was-me\n"), ("INTERNAL", "  call: it-was-me\n"), ("NOT_FOUND", "")]
+)
+def test_what_the_operator_can_mend_is_told_with_what_to_quote(capsys, code, shown):
+    with pytest.raises(typer.Exit):
+        Refusal(code, "", "It did not work.", {}, 1, "it-was-me").end(as_json=False)
+    assert capsys.readouterr().err == f"keystead: It did not work.\n{shown}"
 
 
 @pytest.mark.parametrize("words", [("main-keys", "get"), ("main-keys", "activate"), ("rotations", "get")])
