@@ -50,6 +50,7 @@ class Operation(StrEnum):
     WRAP_CONTENT_KEYS = "WrapContentKeys"
     UNWRAP_CONTENT_KEYS = "UnwrapContentKeys"
     REWRAP_CONTENT_KEYS = "RewrapContentKeys"
+    STREAM_CONTENT_KEYS = "StreamContentKeys"
     GET_AUTHORITY = "GetAuthority"
     WATCH_ORGANIZATION = "WatchOrganization"
 
@@ -85,6 +86,7 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.WRAP_CONTENT_KEYS: frozenset({_S}),
         Operation.UNWRAP_CONTENT_KEYS: frozenset({_S}),
         Operation.REWRAP_CONTENT_KEYS: frozenset({_S}),
+        Operation.STREAM_CONTENT_KEYS: frozenset({_S}),
         Operation.GET_AUTHORITY: frozenset({_S}),
         Operation.WATCH_ORGANIZATION: frozenset({_S}),
     }

@@ -5,6 +5,7 @@ import secrets
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -71,13 +72,53 @@ class Boundary:
 
         `work` is given what says whether its answer is still wanted; it should ask between the items of a batch.
         """
+        return self.answer(context, lambda caller: self._in_turn(WaitingCaller(context), caller, work))
 
-        def in_turn(caller: Caller) -> T:
-            waiting = WaitingCaller(context)
-            with self._admission.turn(waiting):
-                return work(caller, waiting.demand)
+    def outcome_in_turn(
+        self, context: grpc.ServicerContext, waiting: WaitingCaller, work: Callable[[Caller, Wanted], T]
+    ) -> T | Status:
+        """Return what `answer_in_turn` would answer, or the status of what went wrong: the call, a stream, goes on.
 
-        return self.answer(context, in_turn)
+        Args:
+            context: of the call.
+            waiting: its caller, one for the whole stream.
+            work: as in `answer_in_turn`.
+        """
+        try:
+            return self._in_turn(waiting, self._caller(context), work)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            return _told(error)
+
+    def _in_turn(self, waiting: WaitingCaller, caller: Caller, work: Callable[[Caller, Wanted], T]) -> T:
+        with self._admission.turn(waiting):
+            return work(caller, waiting.demand)
+
+    def objection(self, context: grpc.ServicerContext, look: Callable[[Caller], None]) -> Exception | None:
+        """Return what `look` raises about this caller, if anything; any thread may ask."""
+        try:
+            look(self._caller(context))
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            return error
+        return None
+
+    @contextmanager
+    def place(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Have one of the places that streams have in this process, or end the call."""
+        if not self._watchers.acquire(blocking=False):
+            _abort(context, TooManyWatchersError())
+        try:
+            yield
+        finally:
+            self._watchers.release()
+
+    def refuse(self, context: grpc.ServicerContext, error: Exception) -> NoReturn:
+        """End the call with the status of what went wrong."""
+        _abort(context, error)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether the process is to end."""
+        return self._stopping.is_set()
 
     def stream(
         self,
@@ -97,9 +138,7 @@ class Boundary:
             wait: returns when it is worth while to look again, at the latest after the given seconds.
         """
         ended = threading.Event()
-        if not self._watchers.acquire(blocking=False):
-            _abort(context, TooManyWatchersError())
-        try:
+        with self.place(context):
             if not context.add_callback(ended.set):
                 return
             told: M | None = None
@@ -116,8 +155,6 @@ class Boundary:
                 if is_last(seen):
                     return
                 (wait or ended.wait)(_TICK)
-        finally:
-            self._watchers.release()
 
 
 def once(answer: type[M], work: Callable[[Caller], M]) -> Callable[[Caller], M]:
@@ -133,13 +170,18 @@ def once(answer: type[M], work: Callable[[Caller], M]) -> Callable[[Caller], M]:
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
-    status = _status_of(error)
     call = current_call()
     if call is not None:
         call.reason = error.reason if isinstance(error, KeysteadError) else "INTERNAL"
-        add_call_id(status, call.id)
-    context.abort_with_status(rpc_status.to_status(status))
+    context.abort_with_status(rpc_status.to_status(_told(error)))
     raise AssertionError("abort_with_status returned")
+
+
+def _told(error: Exception) -> Status:
+    status, call = _status_of(error), current_call()
+    if call is not None:
+        add_call_id(status, call.id)
+    return status
 
 
 def _status_of(error: Exception) -> Status:

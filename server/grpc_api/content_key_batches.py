@@ -10,7 +10,7 @@ from typing import TypeVar
 from keystead.v1 import content_key_service_pb2 as messages
 
 from server.domain.content_keys import Context
-from server.domain.errors import ChecksumMismatchError, KeysteadError
+from server.domain.errors import ChecksumMismatchError, InvalidFieldError, KeysteadError
 from server.domain.ids import KekName, OrganizationName
 from server.domain.ports import Wanted
 from server.domain.roles import Caller
@@ -71,6 +71,28 @@ class ContentKeyBatches:
         kek = KekName.parse(request.kek) if request.kek else None
         results = _merged(faults, self._do.rewrap_content_keys(caller, organization, items, kek=kek, wanted=wanted))
         return messages.RewrapContentKeysResponse(results=map(_rewrapped, request.items, results))
+
+    def any_of(
+        self, caller: Caller, request: messages.StreamContentKeysRequest, wanted: Wanted
+    ) -> messages.StreamContentKeysResponse:
+        """Answer a batch of a stream: as its own method would.
+
+        Raises:
+            InvalidFieldError: it is none of the four.
+        """
+        answer = messages.StreamContentKeysResponse(id=request.id)
+        match request.WhichOneof("batch"):
+            case "generate":
+                answer.generate.CopyFrom(self.generate(caller, request.generate, wanted))
+            case "wrap":
+                answer.wrap.CopyFrom(self.wrap(caller, request.wrap, wanted))
+            case "unwrap":
+                answer.unwrap.CopyFrom(self.unwrap(caller, request.unwrap, wanted))
+            case "rewrap":
+                answer.rewrap.CopyFrom(self.rewrap(caller, request.rewrap, wanted))
+            case None:
+                raise InvalidFieldError("batch", "one of generate, wrap, unwrap and rewrap")
+        return answer
 
 
 def _examined(

@@ -1,27 +1,45 @@
 """ContentKeyService."""
 
+from collections.abc import Iterator
+
 import grpc
+from google.rpc.status_pb2 import Status
 from keystead.v1 import content_key_service_pb2 as messages
 from keystead.v1 import resources_pb2 as pb
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceServicer
 from typing_extensions import override
 
 from server.domain.ids import KekName, OrganizationName
-from server.domain.roles import Caller
+from server.domain.roles import Caller, Operation, authorize
 from server.grpc_api import convert
+from server.grpc_api.admission import WaitingCaller
 from server.grpc_api.boundary import Boundary, once
 from server.grpc_api.content_key_batches import ContentKeyBatches
+from server.grpc_api.conversations import Conversations
 from server.grpc_api.terms import terms_of
 from server.use_cases import PageRequest, UseCases
+
+
+def _demand_stream(caller: Caller) -> None:
+    # A stream is not about one organisation: each of its batches names its own.
+    authorize(caller, Operation.STREAM_CONTENT_KEYS, None)
 
 
 class ContentKeyService(ContentKeyServiceServicer):
     """Makes KEKs, and makes, wraps, unwraps and rewraps content keys."""
 
-    def __init__(self, use_cases: UseCases, boundary: Boundary) -> None:
+    def __init__(self, use_cases: UseCases, boundary: Boundary, sessions: int) -> None:
+        """Serve content keys.
+
+        Args:
+            use_cases: what can be asked for.
+            boundary: the edge of every call.
+            sessions: how many calls may be in the token at a time; streams leave half of them to other calls.
+        """
         self._do = use_cases
         self._batches = ContentKeyBatches(use_cases)
         self._boundary = boundary
+        self._conversations = Conversations(boundary, at_once=sessions // 2)
 
     @override
     def CreateKek(self, request: messages.CreateKekRequest, context: grpc.ServicerContext) -> pb.Kek:
@@ -78,3 +96,19 @@ class ContentKeyService(ContentKeyServiceServicer):
         return self._boundary.answer_in_turn(
             context, lambda caller, wanted: self._batches.rewrap(caller, request, wanted)
         )
+
+    @override
+    def StreamContentKeys(
+        self, request_iterator: Iterator[messages.StreamContentKeysRequest], context: grpc.ServicerContext
+    ) -> Iterator[messages.StreamContentKeysResponse]:
+        waiting = WaitingCaller(context)
+
+        def reply(request: messages.StreamContentKeysRequest) -> messages.StreamContentKeysResponse:
+            outcome = self._boundary.outcome_in_turn(
+                context, waiting, lambda caller, wanted: self._batches.any_of(caller, request, wanted)
+            )
+            if isinstance(outcome, Status):
+                return messages.StreamContentKeysResponse(id=request.id, status=outcome)
+            return outcome
+
+        return self._conversations.hold(context, request_iterator, _demand_stream, reply)

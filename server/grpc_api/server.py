@@ -149,7 +149,9 @@ def serve(
     )
     main_key_service_pb2_grpc.add_MainKeyServiceServicer_to_server(MainKeyService(use_cases, boundary), server)
     rotation_service_pb2_grpc.add_RotationServiceServicer_to_server(RotationService(use_cases, boundary), server)
-    content_key_service_pb2_grpc.add_ContentKeyServiceServicer_to_server(ContentKeyService(use_cases, boundary), server)
+    content_key_service_pb2_grpc.add_ContentKeyServiceServicer_to_server(
+        ContentKeyService(use_cases, boundary, listen.sessions), server
+    )
     authority_service_pb2_grpc.add_AuthorityServiceServicer_to_server(AuthorityService(use_cases, boundary), server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

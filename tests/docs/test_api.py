@@ -15,7 +15,7 @@ from keystead.v1 import resources_pb2
 from server.domain import content_keys, keks, organizations, wrapping_keys
 from server.domain.change_requests import REMEMBERED
 from server.domain.roles import ALLOWED, Operation, Role
-from server.grpc_api import boundary, health, server
+from server.grpc_api import boundary, conversations, health, server
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.policy import Policy
 from server.use_cases import move_main_key, paging
@@ -126,6 +126,8 @@ def test_the_limits_are_those_of_the_code():
     assert f"more than {server._CALLS_LIMIT} calls at once at one process" in TEXT
     assert f"keeps {boundary.WATCHERS_LIMIT} streams" in TEXT
     assert (boundary._TICK, "it looks twice a second" in TEXT) == (0.5, True)
+    assert (conversations._TICK, "at the latest half a second later" in TEXT) == (0.5, True)
+    assert (conversations.AHEAD, "Two batches of a stream at most are in the service" in TEXT) == (2, True)
     assert f"checked every {health.INTERVAL:.0f} seconds" in TEXT
 
 

@@ -49,11 +49,11 @@ UNBOUND = {"ListOrganizations"}
 """Methods that name no organisation: each caller gets what is its own."""
 
 
-def request_for(method, organization):
+def request_for(kind, organization):
     """A request to this organisation, well-formed where the contract says that a field names something."""
     name = f"organizations/{organization}"
-    request = message_factory.GetMessageClass(method.input_type)()
-    for field in method.input_type.fields:
+    request = message_factory.GetMessageClass(kind)()
+    for field in kind.fields:
         refers_to = field.GetOptions().Extensions[resource_reference]
         if refers_to.child_type:
             setattr(request, field.name, name)
@@ -65,6 +65,11 @@ def request_for(method, organization):
             request.organization_id = organization
         elif field.enum_type is not None:
             setattr(request, field.name, 1)
+    for choice in kind.oneofs:
+        # A message that carries one of several others; those that are optional fields have a oneof of their own.
+        field = choice.fields[0]
+        if field.message_type is not None:
+            getattr(request, field.name).CopyFrom(request_for(field.message_type, organization))
     return request
 
 
@@ -72,14 +77,16 @@ def outcome(client: Client, method, organization):
     """Return the refusal of a call, or None."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     answer = message_factory.GetMessageClass(method.output_type).FromString
-    open_call = client.channel.unary_stream if method.server_streaming else client.channel.unary_unary
-    call = open_call(path, lambda request: request.SerializeToString(), answer)
+    shape = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
+    call = getattr(client.channel, shape)(path, lambda request: request.SerializeToString(), answer)
+    request = request_for(method.input_type, organization)
     try:
-        answers = call(request_for(method, organization), timeout=20)
+        answers = call(iter([request]) if method.client_streaming else request, timeout=20)
         if method.server_streaming:
-            next(answers)
+            first = next(answers)
             answers.cancel()
-        elif method.name == "GetAuthority" and answers.results[0].HasField("status"):
+            return refusal_told(first.status) if "status" in {field.name for field, _ in first.ListFields()} else None
+        if method.name == "GetAuthority" and answers.results[0].HasField("status"):
             return refusal_told(answers.results[0].status)
     except grpc.RpcError as error:
         refusal = refusal_of(error)

@@ -708,3 +708,105 @@ class RewrapContentKeysResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__wrapped_crc32c) -> _WhichOneofReturnType__wrapped_crc32c | None: ...
 
 Global___RewrapContentKeysResult: _TypeAlias = RewrapContentKeysResult  # noqa: Y015
+
+@_typing.final
+class StreamContentKeysRequest(_message.Message):
+    """One batch of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    GENERATE_FIELD_NUMBER: _builtins.int
+    WRAP_FIELD_NUMBER: _builtins.int
+    UNWRAP_FIELD_NUMBER: _builtins.int
+    REWRAP_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """A number of the caller's, which comes back with the answer. Keystead looks at none of them. Default: 0."""
+    @_builtins.property
+    def generate(self) -> Global___GenerateContentKeysRequest:
+        """Makes content keys."""
+
+    @_builtins.property
+    def wrap(self) -> Global___WrapContentKeysRequest:
+        """Wraps content keys."""
+
+    @_builtins.property
+    def unwrap(self) -> Global___UnwrapContentKeysRequest:
+        """Unwraps content keys."""
+
+    @_builtins.property
+    def rewrap(self) -> Global___RewrapContentKeysRequest:
+        """Wraps content keys anew."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        generate: Global___GenerateContentKeysRequest | None = ...,
+        wrap: Global___WrapContentKeysRequest | None = ...,
+        unwrap: Global___UnwrapContentKeysRequest | None = ...,
+        rewrap: Global___RewrapContentKeysRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "generate", b"generate", "rewrap", b"rewrap", "unwrap", b"unwrap", "wrap", b"wrap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "generate", b"generate", "id", b"id", "rewrap", b"rewrap", "unwrap", b"unwrap", "wrap", b"wrap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_batch: _TypeAlias = _typing.Literal["generate", "wrap", "unwrap", "rewrap"]  # noqa: Y015
+    _WhichOneofArgType_batch: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_batch) -> _WhichOneofReturnType_batch | None: ...
+
+Global___StreamContentKeysRequest: _TypeAlias = StreamContentKeysRequest  # noqa: Y015
+
+@_typing.final
+class StreamContentKeysResponse(_message.Message):
+    """What became of one batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    GENERATE_FIELD_NUMBER: _builtins.int
+    WRAP_FIELD_NUMBER: _builtins.int
+    UNWRAP_FIELD_NUMBER: _builtins.int
+    REWRAP_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The id of the batch."""
+    @_builtins.property
+    def generate(self) -> Global___GenerateContentKeysResponse:
+        """Content keys that were made."""
+
+    @_builtins.property
+    def wrap(self) -> Global___WrapContentKeysResponse:
+        """Content keys that were wrapped."""
+
+    @_builtins.property
+    def unwrap(self) -> Global___UnwrapContentKeysResponse:
+        """Content keys that were unwrapped."""
+
+    @_builtins.property
+    def rewrap(self) -> Global___RewrapContentKeysResponse:
+        """Content keys that were wrapped anew."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """Why the batch failed as a whole."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        generate: Global___GenerateContentKeysResponse | None = ...,
+        wrap: Global___WrapContentKeysResponse | None = ...,
+        unwrap: Global___UnwrapContentKeysResponse | None = ...,
+        rewrap: Global___RewrapContentKeysResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generate", b"generate", "outcome", b"outcome", "rewrap", b"rewrap", "status", b"status", "unwrap", b"unwrap", "wrap", b"wrap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generate", b"generate", "id", b"id", "outcome", b"outcome", "rewrap", b"rewrap", "status", b"status", "unwrap", b"unwrap", "wrap", b"wrap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["generate", "wrap", "unwrap", "rewrap", "status"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamContentKeysResponse: _TypeAlias = StreamContentKeysResponse  # noqa: Y015

@@ -74,6 +74,11 @@ class ContentKeyServiceStub:
                 request_serializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysRequest.SerializeToString,
                 response_deserializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysResponse.FromString,
                 _registered_method=True)
+        self.StreamContentKeys = channel.stream_stream(
+                '/keystead.v1.ContentKeyService/StreamContentKeys',
+                request_serializer=keystead_dot_v1_dot_content__key__service__pb2.StreamContentKeysRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_content__key__service__pb2.StreamContentKeysResponse.FromString,
+                _registered_method=True)
 
 
 class ContentKeyServiceServicer:
@@ -158,6 +163,27 @@ class ContentKeyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamContentKeys(self, request_iterator, context):
+        """Does what the four methods above do, batch after batch over one stream: for bulk. Each message carries one request of
+        theirs, with their limits, and is answered by one message, in order. A batch that fails as a whole is answered with its
+        status, and the stream goes on.
+
+        Two batches of a stream at most are on the server, and one makes room when its answer is under way: a caller that does
+        not read is not read any more, so read while you write. A batch that has no answer when the stream ends may have been
+        carried out or not; a repeat does no harm.
+
+        Callers: service of any organisation; each batch is permitted as its own method would be.
+        The stream ends with PERMISSION_DENIED when the caller is no service any more.
+        Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (use the four methods instead), UNAVAILABLE with
+        reason SERVICE_STOPPING and RetryInfo (open another stream: another process answers). Of a batch: as of its method, and
+        INVALID_ARGUMENT (it is none of the four).
+        buf:lint:ignore RPC_NO_CLIENT_STREAMING
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContentKeyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -195,6 +221,11 @@ def add_ContentKeyServiceServicer_to_server(servicer, server):
                     servicer.RewrapContentKeys,
                     request_deserializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysRequest.FromString,
                     response_serializer=keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysResponse.SerializeToString,
+            ),
+            'StreamContentKeys': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamContentKeys,
+                    request_deserializer=keystead_dot_v1_dot_content__key__service__pb2.StreamContentKeysRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_content__key__service__pb2.StreamContentKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -390,6 +421,33 @@ class ContentKeyService:
             '/keystead.v1.ContentKeyService/RewrapContentKeys',
             keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysRequest.SerializeToString,
             keystead_dot_v1_dot_content__key__service__pb2.RewrapContentKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamContentKeys(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/keystead.v1.ContentKeyService/StreamContentKeys',
+            keystead_dot_v1_dot_content__key__service__pb2.StreamContentKeysRequest.SerializeToString,
+            keystead_dot_v1_dot_content__key__service__pb2.StreamContentKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

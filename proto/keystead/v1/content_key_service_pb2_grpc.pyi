@@ -99,6 +99,23 @@ class ContentKeyServiceStub:
     Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
     FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
     """
+    StreamContentKeys: _grpc.StreamStreamMultiCallable[_content_key_service_pb2.StreamContentKeysRequest, _content_key_service_pb2.StreamContentKeysResponse]
+    """Does what the four methods above do, batch after batch over one stream: for bulk. Each message carries one request of
+    theirs, with their limits, and is answered by one message, in order. A batch that fails as a whole is answered with its
+    status, and the stream goes on.
+
+    Two batches of a stream at most are on the server, and one makes room when its answer is under way: a caller that does
+    not read is not read any more, so read while you write. A batch that has no answer when the stream ends may have been
+    carried out or not; a repeat does no harm.
+
+    Callers: service of any organisation; each batch is permitted as its own method would be.
+    The stream ends with PERMISSION_DENIED when the caller is no service any more.
+    Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (use the four methods instead), UNAVAILABLE with
+    reason SERVICE_STOPPING and RetryInfo (open another stream: another process answers). Of a batch: as of its method, and
+    INVALID_ARGUMENT (it is none of the four).
+    buf:lint:ignore RPC_NO_CLIENT_STREAMING
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
+    """
 
 @_typing.type_check_only
 class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
@@ -155,6 +172,23 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
     Callers: service of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
     FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
+    """
+    StreamContentKeys: _aio.StreamStreamMultiCallable[_content_key_service_pb2.StreamContentKeysRequest, _content_key_service_pb2.StreamContentKeysResponse]  # type: ignore[assignment]
+    """Does what the four methods above do, batch after batch over one stream: for bulk. Each message carries one request of
+    theirs, with their limits, and is answered by one message, in order. A batch that fails as a whole is answered with its
+    status, and the stream goes on.
+
+    Two batches of a stream at most are on the server, and one makes room when its answer is under way: a caller that does
+    not read is not read any more, so read while you write. A batch that has no answer when the stream ends may have been
+    carried out or not; a repeat does no harm.
+
+    Callers: service of any organisation; each batch is permitted as its own method would be.
+    The stream ends with PERMISSION_DENIED when the caller is no service any more.
+    Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (use the four methods instead), UNAVAILABLE with
+    reason SERVICE_STOPPING and RetryInfo (open another stream: another process answers). Of a batch: as of its method, and
+    INVALID_ARGUMENT (it is none of the four).
+    buf:lint:ignore RPC_NO_CLIENT_STREAMING
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
     """
 
 class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -251,6 +285,29 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: service of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, number of items, a KEK of another organisation), NOT_FOUND (the KEK),
         FAILED_PRECONDITION with reason ORGANIZATION_LOCKED. Of an item: as UnwrapContentKeys.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamContentKeys(
+        self,
+        request_iterator: _MaybeAsyncIterator[_content_key_service_pb2.StreamContentKeysRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_content_key_service_pb2.StreamContentKeysResponse], _abc.AsyncIterator[_content_key_service_pb2.StreamContentKeysResponse]]:
+        """Does what the four methods above do, batch after batch over one stream: for bulk. Each message carries one request of
+        theirs, with their limits, and is answered by one message, in order. A batch that fails as a whole is answered with its
+        status, and the stream goes on.
+
+        Two batches of a stream at most are on the server, and one makes room when its answer is under way: a caller that does
+        not read is not read any more, so read while you write. A batch that has no answer when the stream ends may have been
+        carried out or not; a repeat does no harm.
+
+        Callers: service of any organisation; each batch is permitted as its own method would be.
+        The stream ends with PERMISSION_DENIED when the caller is no service any more.
+        Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (use the four methods instead), UNAVAILABLE with
+        reason SERVICE_STOPPING and RetryInfo (open another stream: another process answers). Of a batch: as of its method, and
+        INVALID_ARGUMENT (it is none of the four).
+        buf:lint:ignore RPC_NO_CLIENT_STREAMING
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
         """
 
 def add_ContentKeyServiceServicer_to_server(servicer: ContentKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
