@@ -39,50 +39,65 @@ _ROLES: Mapping[ObjectRole, Role] = MappingProxyType(
 _OBJECT_ROLES: Mapping[Role, ObjectRole] = MappingProxyType({role: ours for ours, role in _ROLES.items()})
 
 
+def _translation(
+    error: HsmError,
+    rejected: Callable[[], KeysteadError] = TokenUnavailableError,
+    missing: Callable[[], KeysteadError] = TokenUnavailableError,
+) -> KeysteadError:
+    """Return what an error of the adapter means to the domain.
+
+    Args:
+        error: the adapter's.
+        rejected: what it means here that the token refused the input.
+        missing: what it means here that the token does not have the object.
+    """
+    match error:
+        case hsm_adapter.RejectedInputError():
+            return rejected()
+        case hsm_adapter.KekRejectedError():
+            return KekRejectedError()
+        case hsm_adapter.ObjectMissingError():
+            return missing()
+        case hsm_adapter.HsmCapacityError():
+            return TokenExhaustedError()
+        case hsm_adapter.HsmHangsError():
+            return TokenHangsError()  # The watchdog has logged it, once for all.
+    _log.error("token_fault", extra={"reason": error.reason, "detail": str(error)})
+    return TokenUnavailableError()
+
+
 @contextmanager
 def _translated(
     rejected: Callable[[], KeysteadError] = TokenUnavailableError,
     missing: Callable[[], KeysteadError] = TokenUnavailableError,
 ) -> Iterator[None]:
-    """Turn the adapter's errors into the domain's.
-
-    Args:
-        rejected: what it means here that the token refused the input.
-        missing: what it means here that the token does not have the object.
-    """
+    """Turn the adapter's errors into the domain's."""
     try:
         yield
-    except hsm_adapter.RejectedInputError as error:
-        raise rejected() from error
-    except hsm_adapter.KekRejectedError as error:
-        raise KekRejectedError from error
-    except hsm_adapter.ObjectMissingError as error:
-        raise missing() from error
-    except hsm_adapter.HsmCapacityError as error:
-        raise TokenExhaustedError from error
-    except hsm_adapter.HsmHangsError as error:
-        raise TokenHangsError from error  # The watchdog has logged it, once for all.
     except HsmError as error:
-        _log.error("token_fault", extra={"reason": error.reason, "detail": str(error)})
-        raise TokenUnavailableError from error
+        raise _translation(error, rejected, missing) from error
 
 
 class _KeksInUse(KeksInUse):
     """KEKs in the token, in the domain's terms."""
 
-    def __init__(self, keks: hsm_adapter.KeksInUse) -> None:
+    def __init__(self, keks: hsm_adapter.KeksInUse, first: tuple[UsableKek, KekToUse]) -> None:
         self._keks = keks
-        self._known: dict[ObjectId, tuple[UsableKek, KekToUse]] = {}
+        self._known = {first[0].id: first}
 
     @override
     def encrypt(self, kek: UsableKek, plaintext: bytes, associated_data: bytes) -> bytes:
-        with _translated(missing=MainKeyMissingError):
+        try:
             return self._keks.encrypt(self._named(kek), plaintext, associated_data)
+        except HsmError as error:
+            raise _translation(error, missing=MainKeyMissingError) from error
 
     @override
     def decrypt(self, kek: UsableKek, sealed: bytes, associated_data: bytes) -> bytes:
-        with _translated(rejected=WrappedKeyRejectedError, missing=MainKeyMissingError):
+        try:
             return self._keks.decrypt(self._named(kek), sealed, associated_data)
+        except HsmError as error:
+            raise _translation(error, WrappedKeyRejectedError, MainKeyMissingError) from error
 
     def _named(self, kek: UsableKek) -> KekToUse:
         known = self._known.get(kek.id)
@@ -185,16 +200,18 @@ class HsmCustody(Custody):
 
     @override
     def with_keks(self, work: Callable[[KeksInUse], T], first: UsableKek) -> T:
+        named = _to_use(first)
+
         def run(keks: hsm_adapter.KeksInUse) -> T:
             try:
-                return work(_KeksInUse(keks))
+                return work(_KeksInUse(keks, (first, named)))
             except MainKeyMissingError as error:
                 if isinstance(error.__cause__, hsm_adapter.ObjectMissingError):
                     raise error.__cause__ from None  # So that the adapter looks again.
                 raise
 
         with _translated(missing=MainKeyMissingError):
-            return self._token.with_keks(run, first=_to_use(first))
+            return self._token.with_keks(run, first=named)
 
     @override
     def unload_keks(self, organizations: frozenset[OrganizationId] = frozenset()) -> None:

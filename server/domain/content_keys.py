@@ -8,6 +8,7 @@ AES-256-GCM under the KEK. The associated data are the version, the organisation
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from server.domain.encoding import length_prefixed
@@ -73,6 +74,9 @@ def associated_data(organization: OrganizationId, kek: ObjectId, context: Contex
     Raises:
         InvalidFieldError: the context has over 64 entries, over 8192 bytes of UTF-8, or an empty key.
     """
+    place = _place(organization, kek)
+    if not context:
+        return place
     pairs = [(key.encode(), value.encode()) for key, value in context.items()]
     if len(pairs) > CONTEXT_ENTRIES_LIMIT:
         raise InvalidFieldError("context", f"at most {CONTEXT_ENTRIES_LIMIT} entries")
@@ -80,5 +84,9 @@ def associated_data(organization: OrganizationId, kek: ObjectId, context: Contex
         raise InvalidFieldError("context", f"at most {CONTEXT_BYTES_LIMIT} bytes in all")
     if any(not key for key, _ in pairs):
         raise InvalidFieldError("context", "no key may be empty")
-    flat = [part for pair in sorted(pairs) for part in pair]
-    return VERSION + length_prefixed(organization.encode(), bytes.fromhex(kek), *flat)
+    return place + length_prefixed(*(part for pair in sorted(pairs) for part in pair))
+
+
+@lru_cache(maxsize=10_000)
+def _place(organization: OrganizationId, kek: ObjectId) -> bytes:
+    return VERSION + length_prefixed(organization.encode(), bytes.fromhex(kek))
