@@ -57,7 +57,7 @@ def plain(work: Work) -> Iterator[Ready]:
     os.environ["SOFTHSM2_CONF"] = str(work.token / "softhsm2.conf")
     token = pkcs11.lib(str(work.token / "libsofthsm2.so")).get_token(token_label="keystead")
     pin = (work.token / "pin").read_text().strip()
-    with token.open(rw=True, user_pin=pin, attribute_mapper=_mapper()) as session:
+    with token.open(rw=True, user_pin=pin, attribute_mapper=mapper()) as session:
         old, new = (
             session.get_key(object_class=ObjectClass.SECRET_KEY, label=Role.MAIN_KEY.value, id=key)
             for key in (work.old, work.new)
@@ -73,7 +73,7 @@ def plain(work: Work) -> Iterator[Ready]:
         yield turn, None
 
 
-def _mapper() -> AttributeMapper:
+def mapper() -> AttributeMapper:
     mapper = AttributeMapper()
     # An attribute that the library has no handler for would crash the process.
     mapper.register_handler(
@@ -85,17 +85,17 @@ def _mapper() -> AttributeMapper:
 
 
 def rewrap(old: SecretKey, new: SecretKey, kek: Sample) -> bytes:
-    moved = _unwrapped(old, kek.wrapped, NO_USAGE, REWRAP)
+    moved = unwrapped(old, kek.wrapped, NO_USAGE, REWRAP)
     wrapped = new.wrap_key(moved, mechanism=AES_KEY_WRAP)
     moved.destroy()
-    used = _unwrapped(new, wrapped, ENCRYPTS, USE)
+    used = unwrapped(new, wrapped, ENCRYPTS, USE)
     parameter = pkcs11.GCMParams(kek.binding[:IV_SIZE], aad=kek.context, tag_bits=128)
     used.decrypt(kek.binding[IV_SIZE:], mechanism=AES_GCM, mechanism_param=parameter)
     used.destroy()
     return wrapped
 
 
-def _unwrapped(main_key: SecretKey, wrapped: bytes, usage: MechanismFlag, template: dict[Attribute, object]):
+def unwrapped(main_key: SecretKey, wrapped: bytes, usage: MechanismFlag, template: dict[Attribute, object]):
     return main_key.unwrap_key(
         ObjectClass.SECRET_KEY,
         KeyType.AES,

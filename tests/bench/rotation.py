@@ -1,7 +1,5 @@
 """How fast one steward re-wraps KEKs, as a ratio to a plain loop over the same token: scripts/bench rotation."""
 
-import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,12 +9,12 @@ from statistics import median
 from typing import Any
 
 from tests.bench.contest import Turn, contender
+from tests.bench.options import between, parser_of, written
 from tests.bench.plain import plain
 from tests.bench.product import LIMITS, Task, product
-from tests.support.token import ROOT
 
 TARGET = 0.7
-MOST_KEKS, MOST_ROUNDS = 100_000, 50
+MOST_KEKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -86,26 +84,12 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Ratio {found['ratio']:.2f} (each turn: {each}). Target {TARGET}: {reached}."])
 
 
-def _between(low: int, high: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{low} to {high}")
-        return value
-
-    return number
-
-
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench rotation", description=__doc__)
-    parser.add_argument("--keks", type=_between(1, MOST_KEKS), default=5000, help="KEKs of a turn (%(default)s)")
-    parser.add_argument("--rounds", type=_between(1, MOST_ROUNDS), default=5, help="turns of each (%(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / ".keystead/bench/rotation.json", help="where JSON goes")
+    parser = parser_of("rotation", __doc__, rounds=5)
+    parser.add_argument("--keks", type=between(1, MOST_KEKS), default=5000, help="KEKs of a turn (%(default)s)")
     options = parser.parse_args(arguments)
     found = report(options.keks, measured(options.keks, options.rounds))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=2) + "\n")
-    sys.stdout.write(f"{table(found)}\nWritten to {options.out}\n")
+    written(found, table(found), options.out)
 
 
 if __name__ == "__main__":
