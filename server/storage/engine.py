@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
+from server.storage.patience import FOR_READING, FOR_WRITING, PatientConnection
+
 _POSTGRES_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
 _CONNECT_TIMEOUT = 5
 """Seconds."""
@@ -35,16 +37,31 @@ def make_engine(url: str) -> sa.Engine:
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return _sqlite(parsed)
     if backend == "postgresql":
-        return sa.create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_size=16,
-            max_overflow=16,
-            pool_pre_ping=True,
-            pool_timeout=_CONNECT_TIMEOUT,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "options": _POSTGRES_OPTIONS, **_SILENCE},
-            hide_parameters=True,
-        )
+        return _postgresql(parsed)
     raise ValueError("The database URL must be sqlite:///FILE or postgresql://USER@HOST/DATABASE.")
+
+
+def _postgresql(url: URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=16,
+        max_overflow=16,
+        pool_pre_ping=True,
+        pool_timeout=_CONNECT_TIMEOUT,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT, "options": _POSTGRES_OPTIONS, **_SILENCE},
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> PatientConnection:
+        return PatientConnection.connect(*arguments, **options)
+
+    @event.listens_for(engine, "checkin")
+    def _checked_in(connection: PatientConnection | None, _record: object) -> None:
+        if connection is not None:
+            connection.patience = FOR_READING  # Whether it is alive is soon told when it is taken again.
+
+    return engine
 
 
 def _sqlite(url: URL) -> sa.Engine:
@@ -83,7 +100,9 @@ def reading(engine: sa.Engine) -> sa.Connection:
 
 def writing(engine: sa.Engine) -> sa.Connection:
     """Return a connection whose transactions may change rows."""
-    options: dict[str, Any] = {_WRITES: True}
-    if engine.dialect.name != "sqlite":
-        options |= {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
-    return engine.connect().execution_options(**options)
+    if engine.dialect.name == "sqlite":
+        return engine.connect().execution_options(**{_WRITES: True})
+    connection = engine.connect()
+    driver: Any = connection.connection.driver_connection
+    driver.patience = FOR_WRITING
+    return connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
