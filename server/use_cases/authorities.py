@@ -9,11 +9,12 @@ sooner. Time is measured by a clock that goes on while the machine sleeps.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from server.domain.authority import AuthoritySnapshot
-from server.domain.errors import ResourceNotFoundError, StorageUnavailableError
+from server.domain.errors import KeysteadError, ResourceNotFoundError, StorageUnavailableError
 from server.domain.ids import OrganizationId, OrganizationName
 from server.domain.ports import Changes
 from server.use_cases.environment import Environment
@@ -28,6 +29,48 @@ _SLOW = 1.0
 """Seconds after which a question that is not answered counts as not answered."""
 _IDLE = 600.0
 """Seconds after which an organisation that was not asked for is not kept up to date any more."""
+
+
+class _Questions:
+    """Who may ask the database now: everybody while it answers, and one at a time when it does not."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._under_way: dict[int, float] = {}
+        """When each was asked."""
+        self._numbers = count()
+        self._failed: float | None = None
+        """When one failed, if none was answered since."""
+
+    @contextmanager
+    def asked(self, *, always: bool = False) -> Iterator[None]:
+        """Ask in a block; `always` is for who has to go on asking.
+
+        Raises:
+            StorageUnavailableError: it is not to be asked now; or what the block raises.
+        """
+        with self._lock:
+            now = self._clock()
+            if not always and not self._may_be_asked(now):
+                raise StorageUnavailableError
+            number = next(self._numbers)
+            self._under_way[number] = now
+        try:
+            yield
+        except StorageUnavailableError:
+            self._failed = self._clock()
+            raise
+        else:
+            self._failed = None
+        finally:
+            with self._lock:
+                del self._under_way[number]
+
+    def _may_be_asked(self, now: float) -> bool:
+        if self._failed is not None:
+            return not self._under_way and self._failed + _PAUSE <= now
+        return all(now < asked + _SLOW for asked in self._under_way.values())
 
 
 @dataclass(slots=True)
@@ -55,8 +98,9 @@ class Authorities:
         self._known: dict[OrganizationId, _Known] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._failed = -_PAUSE
-        self._asking_since: float | None = None
+        self._questions = _Questions(env.monotonic)
+        self._heard = float("-inf")
+        """When the database was last heard to have changed: what was read before may lack that change."""
         self.changes_seen = 0
 
     def demand_unlocked(self, organization: OrganizationId) -> AuthoritySnapshot:
@@ -72,9 +116,9 @@ class Authorities:
         known = self._known.get(organization)
         now = self._clock()
         if known is None or known.as_of + self._lease <= now:
-            known = self._ask(organization, now)
+            known = self._ask(organization)
         elif known.snapshot.is_locked:
-            known = self._ask_again(known, now)
+            known = self._ask_again(known)
         known.used = now
         known.snapshot.demand_unlocked()
         return known.snapshot
@@ -89,7 +133,7 @@ class Authorities:
         known = self._known.get(organization)
         now = self._clock()
         if known is None or known.as_of + self._lease <= now:
-            known = self._ask(organization, now)
+            known = self._ask(organization)
         known.used = now
         return known.snapshot, max(0.0, known.as_of + self._bound - self._clock())
 
@@ -115,15 +159,13 @@ class Authorities:
 
     # The database.
 
-    def _ask_again(self, known: _Known, now: float) -> _Known:
+    def _ask_again(self, known: _Known) -> _Known:
         try:
-            return self._ask(known.snapshot.organization, now)
+            return self._ask(known.snapshot.organization)
         except StorageUnavailableError:
             return known
 
-    def _ask(self, organization: OrganizationId, now: float) -> _Known:
-        if now < self._failed + _PAUSE or (self._asking_since is not None and self._asking_since + _SLOW < now):
-            raise StorageUnavailableError
+    def _ask(self, organization: OrganizationId) -> _Known:
         self._read([organization])
         known = self._known.get(organization)
         if known is None:
@@ -132,14 +174,10 @@ class Authorities:
             raise StorageUnavailableError
         return known
 
-    def _read(self, organizations: Sequence[OrganizationId]) -> None:
+    def _read(self, organizations: Sequence[OrganizationId], *, always: bool = False) -> None:
         as_of = self._clock()
-        try:
-            with self._storage.read() as tx:
-                found = tx.organizations.authorities(organizations)
-        except StorageUnavailableError:
-            self._failed = self._clock()
-            raise
+        with self._questions.asked(always=always), self._storage.read() as tx:
+            found = tx.organizations.authorities(organizations)
         changed: set[OrganizationId] = set()
         with self._changed:
             now = self._clock()
@@ -185,11 +223,11 @@ class Authorities:
     def _keep(self, ended: threading.Event) -> None:
         while not ended.is_set():
             try:
-                with self._storage.changes() as changes:
+                with ExitStack() as kept:
+                    with self._questions.asked(always=True):
+                        changes = kept.enter_context(self._storage.changes())
                     self._follow(changes, ended)
-            except StorageUnavailableError:
-                self._failed = self._clock()
-                self._asking_since = None
+            except KeysteadError:
                 ended.wait(_PAUSE)
 
     def _follow(self, changes: Changes, ended: threading.Event) -> None:
@@ -201,13 +239,14 @@ class Authorities:
     def _look(self, is_news: Callable[[], bool]) -> None:
         as_of = self._clock()
         if is_news():
-            self._asking_since = self._clock()
-            self._read(self._served())
-            self._asking_since = None
+            self._heard = self._clock()
+            self._read(self._served(), always=True)
             return
         with self._lock:
             for known in self._known.values():
-                known.as_of = max(known.as_of, as_of)
+                # What a call read before the change and brought after it is not up to date, though nothing is new.
+                if known.as_of >= self._heard:
+                    known.as_of = max(known.as_of, as_of)
 
     def _served(self) -> list[OrganizationId]:
         """Return the organisations that are asked for, having forgotten the others."""

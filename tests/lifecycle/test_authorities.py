@@ -6,7 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from server.domain.errors import OrganizationLockedError, ResourceNotFoundError, StorageUnavailableError
+from server.domain.errors import (
+    ConcurrentChangeError,
+    OrganizationLockedError,
+    ResourceNotFoundError,
+    StorageUnavailableError,
+)
 from server.domain.ids import KekName, MainKeyName, OrganizationId
 from server.domain.main_keys import State
 from server.storage import SqlStorage
@@ -18,12 +23,15 @@ LEASE = timedelta(seconds=2.5)
 
 
 class Counted:
-    """A storage whose reads are counted, and that can be cut off."""
+    """A storage whose reads are counted, and that can be cut off, or fail once."""
 
     def __init__(self, storage):
         self._storage = storage
         self.reads = 0
         self.is_cut_off = False
+        self.faults = []
+        self.meanwhile = []
+        """What happens, once, between a read and the arrival of its answer."""
 
     def __getattr__(self, name):
         return getattr(self._storage, name)
@@ -33,8 +41,12 @@ class Counted:
         self.reads += 1
         if self.is_cut_off:
             raise StorageUnavailableError
+        if self.faults:
+            raise self.faults.pop()
         with self._storage.read() as tx:
             yield tx
+        if self.meanwhile:
+            self.meanwhile.pop()()
 
 
 def replica_of(world, storage):
@@ -100,6 +112,38 @@ def test_without_the_database_work_goes_on_for_one_lease_and_then_stops(replica,
     replica.authorities.demand_unlocked(org)
 
 
+def test_while_an_answer_is_long_in_coming_nobody_else_asks(world, replica, org):
+    other = world.new_organization()
+
+    def meanwhile():
+        replica.authorities.demand_unlocked(other)
+        replica.pass_time(timedelta(seconds=1))
+        with pytest.raises(StorageUnavailableError):
+            replica.authorities.demand_unlocked(world.new_organization())
+
+    replica.storage.meanwhile.append(meanwhile)
+    replica.authorities.demand_unlocked(org)
+    assert replica.storage.reads == 2
+
+
+def test_a_database_that_did_not_answer_is_asked_by_one_at_a_time(world, replica, org):
+    other = world.new_organization()
+
+    def meanwhile():
+        with pytest.raises(StorageUnavailableError):
+            replica.authorities.demand_unlocked(other)
+
+    replica.storage.is_cut_off = True
+    with pytest.raises(StorageUnavailableError):
+        replica.authorities.demand_unlocked(org)
+    replica.storage.is_cut_off = False
+    replica.pass_time(timedelta(seconds=1))
+    replica.storage.meanwhile.append(meanwhile)
+    replica.authorities.demand_unlocked(org)
+    assert replica.storage.reads == 2
+    replica.authorities.demand_unlocked(other)
+
+
 def test_a_process_that_was_stopped_knows_nothing_when_it_goes_on(world, replica, org):
     replica.authorities.demand_unlocked(org)
     revoke(world, org)
@@ -161,6 +205,28 @@ def test_an_answer_that_is_overtaken_by_a_younger_one_is_not_believed(world, rep
     known = replica.authorities._known[org]
     assert not replica.authorities._renew(known, before, asked, replica.monotonic)
     assert known.snapshot.state is State.REVOKED
+
+
+def test_an_answer_that_was_overtaken_by_a_change_is_not_kept_up_to_date(world, replica, org):
+    def meanwhile():
+        revoke(world, org)
+        replica.pass_time(timedelta(milliseconds=1))
+        replica.authorities._look(lambda: True)  # The change is heard of, before anybody knows the organisation.
+
+    replica.storage.meanwhile.append(meanwhile)
+    replica.authorities.demand_unlocked(org)
+    replica.pass_time(LEASE / 2)
+    replica.authorities._look(lambda: False)
+    replica.pass_time(LEASE / 2)
+    with pytest.raises(OrganizationLockedError):
+        replica.authorities.demand_unlocked(org)
+
+
+def test_a_conflict_in_the_database_does_not_end_the_keeping_up_to_date(replica, org):
+    replica.authorities.demand_unlocked(org)
+    replica.storage.faults.append(ConcurrentChangeError())
+    with replica.authorities.kept():
+        eventually(lambda: replica.storage.reads >= 3, "the database is asked again")
 
 
 def test_what_another_process_commits_is_heard_on_every_database(tmp_path, database_url):
