@@ -3,9 +3,7 @@
 What they run is imported when they run: a client's command does not wait for the server to be loaded.
 """
 
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +24,10 @@ def serve(
     from server.observability.metrics import MetricsError, watching
     from server.observability.samples import of_this_process
     from server.settings import SettingsError, load_settings
+    from server.stop_signal import stop_signal
     from server.supervisor import EX_CONFIG, AddressInUseError, supervise
 
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_signal()
     logging.configure("supervisor")
     try:
         settings = load_settings(config)

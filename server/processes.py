@@ -7,7 +7,6 @@ import faulthandler
 import json
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from server.grpc_api.server import ListenError
 from server.observability import logging
 from server.observability.tracing import TracingError
 from server.settings import Settings, SettingsError, load_settings
+from server.stop_signal import stop_signal
 from server.storage import migrate as migrate_database
 from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor, process_name
 from server.use_cases.common_key import WrongTokenError
@@ -57,14 +57,6 @@ def _faults_told() -> Iterator[None]:
         _fail(error, EX_TEMPFAIL)
 
 
-def _stop_signal() -> threading.Event:
-    """Return what SIGTERM and SIGINT set."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
-
-
 def _child(name: str, config: Path, run: Callable[[Settings], None]) -> None:
     die_with_supervisor()
     await_release()
@@ -85,13 +77,13 @@ def prepare(config: Path) -> None:
 
 def worker(config: Path) -> None:
     """Answer callers."""
-    stopping = _stop_signal()
+    stopping = stop_signal()
     _child("worker", config, lambda settings: bootstrap.run_worker(settings, stopping))
 
 
 def steward(config: Path) -> None:
     """Do what nobody waits for."""
-    stopping = _stop_signal()
+    stopping = stop_signal()
     _child("steward", config, lambda settings: bootstrap.run_steward(settings, stopping))
 
 
