@@ -24,11 +24,13 @@ def between(low: int, high: int) -> Callable[[str], int]:
     return number
 
 
-def parser_of(name: str, description: str | None, *, rounds: int) -> argparse.ArgumentParser:
+def parser_of(name: str, description: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Return what all benches take; `rounds` is how many turns a contest has by default."""
     parser = argparse.ArgumentParser(prog=f"scripts/bench {name}", description=description)
-    parser.add_argument(
-        "--rounds", type=between(1, MOST_ROUNDS), default=rounds, help="turns of each contender (%(default)s)"
-    )
+    if rounds is not None:
+        parser.add_argument(
+            "--rounds", type=between(1, MOST_ROUNDS), default=rounds, help="turns of each contender (%(default)s)"
+        )
     parser.add_argument("--out", type=Path, default=ROOT / f".keystead/bench/{name}.json", help="where JSON goes")
     return parser
 
