@@ -21,11 +21,11 @@ def clients_of_every_worker(service: Service, who: str) -> Iterator[dict[int, Cl
         found: dict[int, Client] = {}
         workers = service.pids("worker")
         for _ in range(_MOST):
-            before = {pid: _connections(service, pid) for pid in workers}
+            before = {pid: connections_of(service, pid) for pid in workers}
             client = service.new_client(who)
             kept.callback(client.channel.close)
             client.health.Check(HealthCheckRequest(), timeout=10)
-            (pid,) = (pid for pid in workers if _connections(service, pid) - before[pid])
+            (pid,) = (pid for pid in workers if connections_of(service, pid) - before[pid])
             found.setdefault(pid, client)
             if len(found) == len(workers):
                 break
@@ -33,7 +33,7 @@ def clients_of_every_worker(service: Service, who: str) -> Iterator[dict[int, Cl
         yield found
 
 
-def _connections(service: Service, pid: int) -> set[str]:
+def connections_of(service: Service, pid: int) -> set[str]:
     """Return the sockets of callers that a process has."""
     port = int(service.address.rpartition(":")[2])
     return {it.inode for it in sockets_of(pid) if (it.port, it.state) == (port, _ESTABLISHED)}

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tests.support.cluster import Cluster
+from tests.support.everywhere import connections_of
 from tests.support.pressure import SERVED, Caller, Outcome
-from tests.support.service import eventually
 
 WINDOW = 1.0
 """Seconds over which a rate is taken."""
@@ -44,13 +44,14 @@ class Killed:
 
 
 def kill_workers(cluster: Cluster, rng: random.Random, *, times: int, interval: float) -> list[Kill]:
-    """Kill one worker after each `interval` seconds, and wait for as long after the last."""
+    """Kill a worker that has callers after each `interval` seconds, and wait for as long after the last."""
     kills = []
     moments = threading.Event()
     for _ in range(times):
         moments.wait(interval)
         number = rng.randrange(len(cluster.replicas))
-        pids = eventually(lambda: cluster.replicas[number].pids("worker"), "a worker runs")  # noqa: B023
+        replica = cluster.replicas[number]
+        pids = [pid for pid in replica.pids("worker") if connections_of(replica, pid)]
         os.kill(rng.choice(pids), signal.SIGKILL)
         kills.append(Kill(number + 1, time.monotonic()))
     moments.wait(interval)
