@@ -1,1 +1,1 @@
-"""The contract of Keystead, and the code generated from it."""
+"""The contract of Keystead, the code generated from it, and a client."""
