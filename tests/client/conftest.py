@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from keystead.client import Client
+from keystead.client import Client, Item
 
+from tests.support.kept_keys import CONTEXT, activate
+from tests.support.relay import Relay, relay
 from tests.support.service import Organization, Service, running
 
 
@@ -16,9 +18,39 @@ def service(tmp_path_factory) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def org(service) -> Organization:
     return service.new_organization()
+
+
+@pytest.fixture(scope="module")
+def brought(org) -> str:
+    return org.bring().name
+
+
+@pytest.fixture
+def active(org, brought) -> Iterator[str]:
+    """The name of the main key; whatever a test does, it is ACTIVE again afterwards."""
+    yield brought
+    if org.states()[brought] == "REVOKED":
+        activate(org, brought)
+
+
+@pytest.fixture(scope="module")
+def kek(org, brought) -> str:
+    return org.new_kek().name
+
+
+@pytest.fixture
+def items(org, kek) -> list[Item]:
+    return [Item(key.wrapped, CONTEXT) for key in org.generate(kek, 3, **CONTEXT)]
+
+
+@pytest.fixture
+def line(service, org) -> Iterator[Relay]:
+    """What the organisation's service may call in place of Keystead; it passes calls on, and counts them."""
+    with relay(service, f"service:{org.id}") as line:
+        yield line
 
 
 @pytest.fixture

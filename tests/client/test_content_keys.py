@@ -9,19 +9,13 @@ import pytest
 from keystead.client import Client, DamagedError, Item, LockedError, RefusedError, UnavailableError
 from keystead.v1 import content_key_service_pb2 as messages
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceStub
-from keystead.v1.main_key_service_pb2 import RevokeMainKeyRequest
 
-from tests.support.relay import relay
+from tests.support.kept_keys import revoke
 from tests.support.service import free_port
 
 pytestmark = pytest.mark.slow
 
 CONTEXT = {"document": "report", "page": "1"}
-
-
-@pytest.fixture
-def kek(org) -> str:
-    return org.new_kek().name
 
 
 @pytest.fixture
@@ -69,16 +63,15 @@ def test_nothing_asked_is_nothing_answered(org, kek, client):
     assert client.rewrap(org.name, []) == []
 
 
-def test_a_refusal_tells_its_reason_and_the_id_under_which_the_log_has_the_call(service, org, kek, client):
+def test_a_refusal_tells_its_reason_and_the_id_under_which_the_log_has_the_call(org, active, kek, client):
     with pytest.raises(RefusedError) as caught:
         client.generate(kek, size=65)
     assert (caught.value.code, caught.value.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     assert caught.value.metadata == {"field": "size_bytes"}
     assert re.fullmatch("[0-9a-f]{16}", caught.value.call_id)
     with pytest.raises(RefusedError, match="FORBIDDEN"):
-        client.generate(service.new_organization().new_kek().name)
-    active = org.bring().name
-    org.admin.main_keys.RevokeMainKey(RevokeMainKeyRequest(name=active))
+        client.generate(f"organizations/another/keks/{'0' * 32}")
+    revoke(org, active)
     with pytest.raises(LockedError) as caught:
         client.generate(kek)
     assert caught.value.metadata == {"main_key": active, "state": "REVOKED"}
@@ -90,58 +83,56 @@ def test_the_rest_of_the_contract_is_reached_by_the_channel(org, client):
     assert client.generate(made.name)
 
 
-def test_what_is_damaged_on_its_way_fails_alone(service, org, kek, connect):
-    with relay(service, f"service:{org.id}") as line:
-        client = connect(org, line.address, cache=None)
-        sealed = values(client.wrap(kek, [Item(b"one"), Item(b"two"), Item(b"three")]))
-        items = [Item(it) for it in sealed]
+def test_what_is_damaged_on_its_way_fails_alone(org, kek, line, connect):
+    client = connect(org, line.address, cache=None)
+    sealed = values(client.wrap(kek, [Item(b"one"), Item(b"two"), Item(b"three")]))
+    items = [Item(it) for it in sealed]
 
-        def damage(kind, field):
-            def change(answer: bytes) -> bytes:
-                message = kind.FromString(answer)
-                setattr(message.results[1], field, b"other" if field in {"wrapped", "plaintext"} else False)
-                return message.SerializeToString()
-
-            return change
-
-        for ask, kind, confirmed, made in (
-            (lambda: client.wrap(kek, items), messages.WrapContentKeysResponse, "plaintext", "wrapped"),
-            (lambda: client.unwrap(org.name, items), messages.UnwrapContentKeysResponse, "wrapped", "plaintext"),
-            (lambda: client.rewrap(org.name, items), messages.RewrapContentKeysResponse, "wrapped", "wrapped"),
-        ):
-            for field in (f"verified_{confirmed}_crc32c", made):
-                line.damage_answer = damage(kind, field)
-                assert [type(it.error) for it in ask()] == [type(None), DamagedError, type(None)], field
-            line.damage_answer = lambda answer: answer
-            line.damage_request = lambda request: request.replace(sealed[1], os.urandom(len(sealed[1])))
-            outcomes = ask()
-            assert [it.error and it.error.reason for it in outcomes] == [None, "CHECKSUM_MISMATCH", None]
-            assert type(outcomes[1].error) is DamagedError
-            line.damage_request = lambda request: request
-
-
-def test_an_answer_with_other_than_what_was_asked_for_is_refused(service, org, kek, connect):
-    with relay(service, f"service:{org.id}") as line:
-        client = connect(org, line.address, cache=None)
-        [sealed] = values(client.wrap(kek, [Item(b"one")]))
-        line.damage_answer = lambda _: b""
-        for ask in (
-            lambda: client.generate(kek),
-            lambda: client.wrap(kek, [Item(b"one")]),
-            lambda: client.unwrap(org.name, [Item(sealed)]),
-            lambda: client.rewrap(org.name, [Item(sealed)]),
-        ):
-            with pytest.raises(DamagedError):
-                ask()
-
-        def damage(answer: bytes) -> bytes:
-            message = messages.GenerateContentKeysResponse.FromString(answer)
-            message.content_keys[0].plaintext = bytes(32)
+    def damage(kind, field):
+        def change(answer: bytes) -> bytes:
+            message = kind.FromString(answer)
+            setattr(message.results[1], field, b"other" if field in {"wrapped", "plaintext"} else False)
             return message.SerializeToString()
 
-        line.damage_answer = damage
+        return change
+
+    for ask, kind, confirmed, made in (
+        (lambda: client.wrap(kek, items), messages.WrapContentKeysResponse, "plaintext", "wrapped"),
+        (lambda: client.unwrap(org.name, items), messages.UnwrapContentKeysResponse, "wrapped", "plaintext"),
+        (lambda: client.rewrap(org.name, items), messages.RewrapContentKeysResponse, "wrapped", "wrapped"),
+    ):
+        for field in (f"verified_{confirmed}_crc32c", made):
+            line.damage_answer = damage(kind, field)
+            assert [type(it.error) for it in ask()] == [type(None), DamagedError, type(None)], field
+        line.damage_answer = lambda answer: answer
+        line.damage_request = lambda request: request.replace(sealed[1], os.urandom(len(sealed[1])))
+        outcomes = ask()
+        assert [it.error and it.error.reason for it in outcomes] == [None, "CHECKSUM_MISMATCH", None]
+        assert type(outcomes[1].error) is DamagedError
+        line.damage_request = lambda request: request
+
+
+def test_an_answer_with_other_than_what_was_asked_for_is_refused(org, kek, line, connect):
+    client = connect(org, line.address, cache=None)
+    [sealed] = values(client.wrap(kek, [Item(b"one")]))
+    line.damage_answer = lambda _: b""
+    for ask in (
+        lambda: client.generate(kek),
+        lambda: client.wrap(kek, [Item(b"one")]),
+        lambda: client.unwrap(org.name, [Item(sealed)]),
+        lambda: client.rewrap(org.name, [Item(sealed)]),
+    ):
         with pytest.raises(DamagedError):
-            client.generate(kek)
+            ask()
+
+    def damage(answer: bytes) -> bytes:
+        message = messages.GenerateContentKeysResponse.FromString(answer)
+        message.content_keys[0].plaintext = bytes(32)
+        return message.SerializeToString()
+
+    line.damage_answer = damage
+    with pytest.raises(DamagedError):
+        client.generate(kek)
 
 
 def test_who_is_not_the_service_is_not_asked_twice(service, org, connect, tmp_path):
