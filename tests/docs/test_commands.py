@@ -96,6 +96,11 @@ def test_the_example_does_what_it_says(service, printed):
     assert globex.main_key_state == MainKey.ACTIVE
 
 
+def test_the_clients_example_does_what_it_says(printed):
+    told = ["with another context: WRAPPED_KEY_REJECTED", "no such KEK: NOT_FOUND NOT_FOUND"]
+    assert printed["docs/client.md"].splitlines()[-2:] == told
+
+
 def test_the_probe_of_the_development_token_finds_nothing_wrong(printed):
     assert "The service can run on it." in printed["docs/hsm.md"]
 
