@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 import grpc
 import pytest
 from keystead.client import CacheLimits, Item, LockedError, RefusedError, UnavailableError
+from keystead.client.key_cache import boot_time
 from keystead.v1.authority_service_pb2 import WatchOrganizationRequest
 from keystead.v1.content_key_service_pb2 import UnwrapContentKeysRequest
 
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.slow
 
 BOUND = 2.0
 POLLED = CacheLimits(watches=0)
+
+
+def lease(client, org) -> float:
+    return client._cache._known[org.name].lease_until
 
 
 @contextmanager
@@ -95,8 +100,19 @@ def test_without_a_push_a_revocation_empties_the_cache_within_the_bound(org, act
     assert time.monotonic() - begun < BOUND
 
 
-def test_an_organisation_whose_grant_is_withdrawn_loses_what_is_kept(service, org, items, connect):
-    client = connect(org)
+def test_a_refusal_empties_the_cache_before_the_lease_is_asked_for(org, active, items, connect):
+    client = connect(org, cache=POLLED)
+    fill(client, org, items[:2])
+    revoke(org, active)
+    with pytest.raises(LockedError):
+        # This one is not kept, and so asked for.
+        client.unwrap(org.name, items[2:])
+    assert kept(client, org) == []
+
+
+@pytest.mark.parametrize("cache", [CacheLimits(), POLLED], ids=["watched", "polled"])
+def test_an_organisation_whose_grant_is_withdrawn_loses_what_is_kept(service, org, items, connect, cache):
+    client = connect(org, cache=cache)
     fill(client, org, items)
     with pytest.raises(RefusedError, match="FORBIDDEN"):
         client.unwrap("organizations/another", items)
@@ -104,7 +120,9 @@ def test_an_organisation_whose_grant_is_withdrawn_loses_what_is_kept(service, or
     identity = f"spiffe://keystead.dev/service/{org.id}"
     withdraw(service, identity)
     try:
-        eventually(lambda: not kept(client, org), "the cache is empty", interval=0.01)
+        leases = [lease(client, org)]
+        eventually(lambda: leases.append(lease(client, org)) or not kept(client, org), "it is empty", interval=0.01)
+        assert boot_time() < max(leases)  # It did not just end.
     finally:
         grant(service, identity, "service", org.id)
     fill(client, org, items)

@@ -91,8 +91,11 @@ class LeaseKeeper:
         try:
             answer = self._stub.GetAuthority(GetAuthorityRequest(organizations=organizations), timeout=seconds)
         except (grpc.RpcError, ValueError) as fault:
-            pause = self._pause(fault)
+            error = error_of_call(fault, "") if isinstance(fault, grpc.RpcError) else None
+            pause = self._pause(error)
             for organization in organizations:
+                if error is not None and error.code in _NOT_GRANTED:
+                    self._cache.distrust(organization)  # Nothing is granted any more.
                 self._cache.not_told(organization, pause)
             return
         self._failures = 0
@@ -110,9 +113,8 @@ class LeaseKeeper:
                 self._cache.distrust(organization)
             self._cache.not_told(organization, min(_LONGEST_PAUSE, error.retry_after or _LONGEST_PAUSE))
 
-    def _pause(self, fault: Exception) -> float:
+    def _pause(self, error: KeysteadError | None) -> float:
         self._failures = min(self._failures + 1, 4)
-        error = error_of_call(fault, "") if isinstance(fault, grpc.RpcError) else None
         pause = (error and error.retry_after) or _PAUSE * 2 ** (self._failures - 1)
         return min(_LONGEST_PAUSE, pause) * random.uniform(0.75, 1.0)  # noqa: S311 - jitter is no secret
 
