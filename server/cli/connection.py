@@ -64,9 +64,14 @@ def _credentials() -> grpc.ChannelCredentials:
 def _options(address: str) -> list[tuple[str, int]]:
     """Return the channel's options.
 
-    A service that is just starting is looked for again at once, and one on this machine not behind a proxy.
+    A service that is just starting is looked for again at once, and one on this machine not behind a proxy. To connect
+    may take as long as the "min" says, however far away the service is.
     """
-    quick = [(f"grpc.{which}_reconnect_backoff_ms", 100) for which in ("initial", "min", "max")]
+    quick = [
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 100),
+    ]
     host = address.rpartition(":")[0].strip("[]")
     try:
         is_here = ipaddress.ip_address(host).is_loopback

@@ -49,7 +49,7 @@ class Person:
         return terminal(command, cwd=self.folder, env=self._variables(environment), columns=columns)
 
     @contextmanager
-    def starts(self, *words) -> "Iterator[subprocess.Popen[str]]":
+    def starts(self, *words, **environment) -> "Iterator[subprocess.Popen[str]]":
         """Type a command whose output goes down a pipe as it comes."""
         # A test run in the background of a script has Ctrl-C ignored, and would hand that down.
         command = ["env", "--default-signal=INT", sys.executable, "-m", "server", *words]
@@ -57,7 +57,7 @@ class Person:
         with subprocess.Popen(
             command,
             cwd=self.folder,
-            env=self._variables({}),
+            env=self._variables(environment),
             stdin=subprocess.DEVNULL,
             stdout=pipe,
             stderr=pipe,

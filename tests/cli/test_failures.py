@@ -19,7 +19,8 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from server.cli.failures import Refusal
-from tests.support.service import free_port
+from tests.support.service import eventually, free_port
+from tests.support.wire import wire_to
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +170,17 @@ def test_a_service_that_is_down_is_to_be_tried_again(operator):
     assert "Connection refused" in told
     told = json.loads(operator.is_told("health", "--json", status=75, KEYSTEAD_ADDRESS=address))
     assert (told["error"]["code"], told["error"]["reason"]) == ("UNAVAILABLE", "")
+
+
+def test_a_service_that_is_far_away_is_waited_for(operator):
+    port = int(operator.environment["KEYSTEAD_ADDRESS"].rpartition(":")[2])
+    with wire_to(port) as wire:
+        wire.hold()
+        with operator.starts("health", KEYSTEAD_ADDRESS=f"127.0.0.1:{wire.port}") as process:
+            eventually(lambda: wire.connections, "it connects")
+            threading.Timer(0.5, wire.release).start()  # That is how long the handshake takes.
+            assert process.communicate()[0] == "SERVING\n"
+        assert wire.connections == 1
 
 
 def test_a_proxy_for_the_world_outside_is_not_asked_for_this_machine(operator, ear):

@@ -24,6 +24,8 @@ class Wire:
         self._refuses = False
         self._ends: list[socket.socket] = []
         self._lock = threading.Lock()
+        self.connections = 0
+        """That were taken."""
 
     def hold(self) -> None:
         """Take connections and bytes, and pass nothing on."""
@@ -64,6 +66,7 @@ class Wire:
                 return
             with self._lock:
                 self._ends.append(here)
+                self.connections += 1
             if self._refuses:
                 self._break()
                 continue
