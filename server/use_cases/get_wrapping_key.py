@@ -61,19 +61,20 @@ class GetWrappingKey:
             self._objects.announce(tx, key_id, ObjectRole.WRAPPING_KEY, Purpose.CREATE)
         try:
             public_key = self._env.custody.create_wrapping_key(key_id, algorithm)
-            now = self._env.clock()
-            made = WrappingKey(
-                organization=organization,
-                id=key_id,
-                algorithm=algorithm,
-                public_key=public_key,
-                state=WrappingKeyState.USABLE,
-                failed_uploads=0,
-                create_time=now,
-                expire_time=now + self._env.limits.wrapping_key_lifetime,
-            )
             with self._env.storage.write() as tx:
                 lock_authority(tx, organization)
+                # Only now: what others write of the organisation meanwhile was before this.
+                now = self._env.clock()
+                made = WrappingKey(
+                    organization=organization,
+                    id=key_id,
+                    algorithm=algorithm,
+                    public_key=public_key,
+                    state=WrappingKeyState.USABLE,
+                    failed_uploads=0,
+                    create_time=now,
+                    expire_time=now + self._env.limits.wrapping_key_lifetime,
+                )
                 tx.intents.settle(key_id, Purpose.CREATE)
                 tx.wrapping_keys.add(made)
                 tx.audit.append(
