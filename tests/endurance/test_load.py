@@ -75,7 +75,7 @@ def check_token(service, rows) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("database_url", "seconds"), [("sqlite", 60), ("postgresql", 30)], indirect=["database_url"])
+@pytest.mark.parametrize(("database_url", "seconds"), [("sqlite", 24), ("postgresql", 24)], indirect=["database_url"])
 def test_a_mixed_load_is_served(tmp_path, database_url, seconds, rng):
     settings = {"database": database_url, "LIFE__RETIRED_LIFETIME": "PT1S"}
     with running(tmp_path / "service", **settings) as service, ExitStack() as kept:

@@ -66,6 +66,10 @@ class Checkout:
         (bin_folder / "keystead").chmod(0o755)
         stamp = self.bash(". scripts/lib.sh; python_stamp requirements/runtime.txt").stdout.strip()
         (self.root / ".venv" / ".made-of-runtime.txt").write_text(stamp)
+        self.borrow_softhsm()
+
+    def borrow_softhsm(self) -> None:
+        """Have the development token that was built for the tests."""
         shutil.copytree(ROOT / ".keystead" / "softhsm", self.home / "softhsm", dirs_exist_ok=True)
 
     def bash(self, script: str, *, status: int = 0, **environment) -> subprocess.CompletedProcess[str]:
