@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +30,13 @@ from keystead.v1.main_key_service_pb2_grpc import MainKeyServiceStub
 from keystead.v1.organization_service_pb2_grpc import OrganizationServiceStub
 from keystead.v1.resources_pb2 import Kek, MainKey, WrappingKey
 from keystead.v1.rotation_service_pb2_grpc import RotationServiceStub
+from typer.testing import CliRunner
 
+from server.cli import dev
 from tests.support.crypto import encrypt
 from tests.support.token import ROOT, make_token
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a test waits for what must come about."""
 
 
@@ -114,6 +117,17 @@ class Client:
         self.health = HealthStub(channel)
 
 
+_printing = threading.Lock()
+
+
+def _dev(*arguments: object) -> str:
+    """Run `keystead dev`, and return what it prints; in this process, since a hundred tests do."""
+    with _printing:
+        done = CliRunner().invoke(dev.app, [str(it) for it in arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
 class Service:
     """One running Keystead."""
 
@@ -128,9 +142,7 @@ class Service:
         self._channels: dict[str, grpc.Channel] = {}
         self._identities: dict[str, dict[str, str]] = {}
         module = make_token(folder / "token").module_path
-        self.keystead(
-            "dev", "init", "--folder", folder, "--module", module, "--address", self.address, "--database", database
-        )
+        _dev("init", "--folder", folder, "--module", module, "--address", self.address, "--database", database)
 
     # The processes.
 
@@ -214,7 +226,7 @@ class Service:
     def identity(self, who: str) -> dict[str, str]:
         """Return the environment of a caller: operator, admin:ORG or service:ORG."""
         if who not in self._identities:
-            printed = self.keystead("dev", "env", "--as", who, "--folder", self.folder).stdout
+            printed = _dev("env", "--as", who, "--folder", self.folder)
             pairs = (shlex.split(line)[0].partition("=") for line in printed.splitlines() if "=" in line)
             self._identities[who] = {name: value for name, _, value in pairs}
         return self._identities[who]
