@@ -51,6 +51,7 @@ _AES: Attributes = MappingProxyType({A.CLASS: ObjectClass.SECRET_KEY, A.KEY_TYPE
 _KEK_SHARED: Attributes = MappingProxyType(
     {
         A.KEY_TYPE: KeyType.AES,
+        A.TOKEN: False,
         **_HELD,
         A.WRAP: False,
         A.UNWRAP: False,
