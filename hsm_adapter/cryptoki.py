@@ -5,6 +5,7 @@ run, and copy what they return. Source: PKCS #11 Base Specification 2.40, sectio
 """
 
 import ctypes
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p, create_string_buffer
@@ -33,6 +34,7 @@ from hsm_adapter.structures import (
     CkTokenInfo,
     Flags,
     MechanismCall,
+    Output,
     Template,
 )
 
@@ -109,6 +111,19 @@ class TokenInfo:
     firmware: str
 
 
+_MOST_ADDED = 512
+"""Bytes by which a ciphertext is longer than its plaintext, at most."""
+_USUAL_SIZE = 8192
+"""Bytes up to which data is worked on in memory that a thread keeps for it."""
+
+
+class _Own(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.output = Output(_USUAL_SIZE + _MOST_ADDED)
+
+
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace").rstrip(" \0")
 
@@ -141,6 +156,7 @@ class Cryptoki:
             for name, (place, arguments) in _FUNCTIONS.items()
         }
         self.counts = CallCounts(_FUNCTIONS)
+        self._own = _Own()
 
     def _call(self, function: str, *arguments: object) -> None:
         thread, began = get_ident(), monotonic()
@@ -355,18 +371,23 @@ class Cryptoki:
     def encrypt(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
         """Return the ciphertext, for a mechanism that adds at most 512 bytes."""
         self._call("C_EncryptInit", session, mechanism.pointer, key)
-        return self._crypt("C_Encrypt", session, data, len(data) + 512)
+        return self._crypt("C_Encrypt", session, data)
 
     def decrypt(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
         """Return the plaintext."""
         self._call("C_DecryptInit", session, mechanism.pointer, key)
-        return self._crypt("C_Decrypt", session, data, len(data) + 1)
+        return self._crypt("C_Decrypt", session, data)
 
-    def _crypt(self, function: str, session: int, data: bytes, room: int) -> bytes:
-        size = c_ulong(room)
-        output = create_string_buffer(room)
-        self._call(function, session, data, len(data), output, byref(size))
-        return output.raw[: size.value]
+    def _crypt(self, function: str, session: int, data: bytes) -> bytes:
+        size = len(data)
+        output = self._own.output if size <= _USUAL_SIZE else Output(size + _MOST_ADDED)
+        output.prepare()
+        try:
+            self._call(function, session, data, size, output.buffer, output.size_pointer)
+        except BaseException:
+            output.clear()
+            raise
+        return output.take()
 
     def generate_random(self, session: int, size: int) -> bytes:
         """Return random bytes of the token."""

@@ -4,6 +4,7 @@ Each is bound to its context (whose it is) by a tag that the KEK itself makes in
 wrapped KEK under another's name is refused.
 """
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -11,13 +12,13 @@ from hsm_adapter.constants import Mechanism
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmUnavailableError, KekBindingError, KekRejectedError, RejectedInputError
 from hsm_adapter.kek_cache import LoadedKek
-from hsm_adapter.mechanisms import AES_KW, IV_SIZE, TAG_SIZE, WRAPPED_SIZE, aes_gcm
+from hsm_adapter.mechanisms import AES_KW, IV_SIZE, TAG_SIZE, WRAPPED_SIZE
 from hsm_adapter.objects import Objects
 from hsm_adapter.profiles import Profile
 from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
-from hsm_adapter.structures import Flags, Template
+from hsm_adapter.structures import Flags, GcmCall, Template
 from hsm_adapter.templates import KEK_TRANSIT_FLAGS, KEK_USE_FLAGS, Role, kek_birth, kek_rewrap, kek_use
 
 BINDING_SIZE = IV_SIZE + TAG_SIZE
@@ -56,6 +57,13 @@ class KekToUse:
     kek: WrappedKek
 
 
+class _Own(threading.local):
+    """What each thread fills anew for each of its calls; to make it anew would cost more than to fill it."""
+
+    def __init__(self) -> None:
+        self.gcm = GcmCall()
+
+
 class KekWork:
     """What is done with KEKs in a session."""
 
@@ -64,6 +72,7 @@ class KekWork:
         self._cryptoki = pool.cryptoki
         self._objects = objects
         self._profile = profile
+        self._own = _Own()
 
     def create(self, session: Session, main_key: int, context: bytes) -> WrappedKek:
         """Return a new KEK, wrapped and bound."""
@@ -124,11 +133,12 @@ class KekWork:
     def encrypt(self, session: Session, kek: int, plaintext: bytes, associated_data: bytes) -> bytes:
         """Return IV, ciphertext and tag; the IV is random, of the token."""
         iv = self._cryptoki.generate_random(session.handle, IV_SIZE)
-        return iv + self._cryptoki.encrypt(session.handle, aes_gcm(iv, associated_data), kek, plaintext)
+        mechanism = self._own.gcm.filled(iv, associated_data)
+        return iv + self._cryptoki.encrypt(session.handle, mechanism, kek, plaintext)
 
     def decrypt(self, session: Session, kek: int, sealed: bytes, associated_data: bytes) -> bytes:
         """Return the plaintext of what `encrypt` returned."""
-        mechanism = aes_gcm(sealed[:IV_SIZE], associated_data)
+        mechanism = self._own.gcm.filled(sealed[:IV_SIZE], associated_data)
         return self._cryptoki.decrypt(session.handle, mechanism, kek, sealed[IV_SIZE:])
 
 

@@ -4,7 +4,7 @@ RSA-OAEP: RFC 8017 with SHA-256 and MGF1-SHA-256. AES-KW: RFC 3394. AES-GCM: NIS
 """
 
 from hsm_adapter.constants import Mechanism, Mgf
-from hsm_adapter.structures import MechanismCall, gcm, oaep
+from hsm_adapter.structures import GcmCall, MechanismCall, oaep
 
 OAEP_SHA256 = oaep(Mechanism.SHA256, Mgf.MGF1_SHA256)
 AES_KW = MechanismCall(Mechanism.AES_KEY_WRAP)
@@ -18,4 +18,4 @@ WRAPPED_SIZE = 40
 
 def aes_gcm(iv: bytes, associated_data: bytes) -> MechanismCall:
     """Return AES-GCM with this IV (12 bytes)."""
-    return gcm(iv, associated_data)
+    return GcmCall().filled(iv, associated_data)

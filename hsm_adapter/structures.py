@@ -9,6 +9,7 @@ from ctypes import (
     Array,
     Structure,
     addressof,
+    byref,
     c_char,
     c_char_p,
     c_ubyte,
@@ -206,10 +207,46 @@ def oaep(hash_algorithm: Mechanism, mgf: Mgf) -> MechanismCall:
     return MechanismCall(Mechanism.RSA_PKCS_OAEP, CkOaepParams(hash_algorithm, mgf, CKZ_DATA_SPECIFIED, None, 0))
 
 
-def gcm(iv: bytes, associated_data: bytes, tag_bits: int = 128) -> MechanismCall:
-    """Return AES-GCM with an IV of the caller's choice."""
-    parameter = CkGcmParams(iv, len(iv), 8 * len(iv), associated_data, len(associated_data), tag_bits)
-    return MechanismCall(Mechanism.AES_GCM, parameter)
+class GcmCall(MechanismCall):
+    """AES-GCM with an IV of the caller's choice; to be filled anew for each call, by one thread at a time."""
+
+    def __init__(self, tag_bits: int = 128) -> None:
+        self._gcm = CkGcmParams(tag_bits=tag_bits)
+        super().__init__(Mechanism.AES_GCM, self._gcm)
+
+    def filled(self, iv: bytes, associated_data: bytes) -> "GcmCall":
+        """Return itself, with these for its next call."""
+        parameter, size = self._gcm, len(iv)
+        parameter.iv, parameter.iv_length, parameter.iv_bits = iv, size, 8 * size
+        parameter.aad, parameter.aad_length = associated_data, len(associated_data)
+        return self
+
+
+class Output:
+    """Memory for what functions write, used again and again by one thread; what was written does not stay in it."""
+
+    def __init__(self, room: int) -> None:
+        """Have `room` bytes."""
+        self._room = room
+        self._memory = memoryview(bytearray(room))
+        self._size = c_ulong()
+        self.buffer = (c_char * room).from_buffer(self._memory)
+        self.size_pointer = byref(self._size)
+
+    def prepare(self) -> None:
+        """Say to the function that is called next how much room there is."""
+        self._size.value = self._room
+
+    def take(self) -> bytes:
+        """Return what was written, and overwrite it."""
+        size = self._size.value
+        written = bytes(self._memory[:size])
+        self._memory[:size] = bytes(size)
+        return written
+
+    def clear(self) -> None:
+        """Overwrite everything: who knows what a function wrote that failed."""
+        self._memory[:] = bytes(self._room)
 
 
 ATTRIBUTE_POINTER = POINTER(CkAttribute)
