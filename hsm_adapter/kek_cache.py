@@ -6,7 +6,7 @@ that had to be closed because a caller's input failed in it, and they all go whe
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +106,16 @@ class KekCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counted = KekStatistics()
+        self._hits = self._loads = self._unloads = 0
 
     def add(self, *, hits: int = 0, loads: int = 0, unloads: int = 0) -> None:
         """Count what happened."""
         with self._lock:
-            it = self._counted
-            self._counted = replace(it, hits=it.hits + hits, loads=it.loads + loads, unloads=it.unloads + unloads)
+            self._hits += hits
+            self._loads += loads
+            self._unloads += unloads
 
     def read(self) -> KekStatistics:
         """Return what was counted until now."""
-        return self._counted
+        with self._lock:
+            return KekStatistics(self._hits, self._loads, self._unloads)

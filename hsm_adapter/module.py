@@ -38,7 +38,8 @@ class Module:
         self._users = 0
         self._restarting = False
         self._last_restart = -_REST
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._initialize()
 
     @classmethod
@@ -71,16 +72,21 @@ class Module:
         if os.getpid() != self._pid:
             # The parent's sessions would go on working here, on the same token, unnoticed.
             raise HsmUnavailableError("A forked process must open the token itself.")
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._restarting, _PATIENCE):
-                raise HsmUnavailableError("The PKCS#11 module is being initialised anew.")
+        with self._lock:
+            self._await_restart()
             self._users += 1
         try:
             yield self.generation
         finally:
-            with self._changed:
+            with self._lock:
                 self._users -= 1
-                self._changed.notify_all()
+                if self._restarting:
+                    self._changed.notify_all()
+
+    def _await_restart(self) -> None:
+        """Return when no restart is under way; for who has the lock."""
+        if self._restarting and not self._changed.wait_for(lambda: not self._restarting, _PATIENCE):
+            raise HsmUnavailableError("The PKCS#11 module is being initialised anew.")
 
     def restart(self, seen: int) -> bool:
         """Initialise anew, unless that was done since generation `seen`. The caller must not be using the module.
@@ -91,9 +97,8 @@ class Module:
         Raises:
             HsmUnavailableError: calls in flight do not end, or the module does not initialise.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._restarting, _PATIENCE):
-                raise HsmUnavailableError("The PKCS#11 module is being initialised anew.")
+        with self._lock:
+            self._await_restart()
             if self.generation != seen:
                 return True
             if time.monotonic() - self._last_restart < _REST:

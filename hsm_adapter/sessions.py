@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from hsm_adapter import watchdog
 from hsm_adapter.constants import Rv, SessionState, User
@@ -76,15 +77,16 @@ class SessionPool:
         self.kek_limits = kek_limits
         self.counter = KekCounter()
         self._size = size
-        self._room = threading.BoundedSemaphore(size)
+        # One for each lease that there can be: a semaphore, which is not written in Python as that of threading is.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(size):
+            self._places.put(None)
         self._lock = threading.Lock()
         self._anchor: Session | None = None
         self._token: TokenInfo | None = None
         self._logins = 0
         self._open: set[Session] = set()
         self._idle: list[Session] = []
-        self._in_use = 0
-        self._counting = threading.Lock()
 
     @contextmanager
     def lease(self, *, wanted: bytes | None = None, beyond_limit: bool = False) -> Iterator[Session]:
@@ -101,12 +103,11 @@ class SessionPool:
             HsmUnavailableError: the token is not there, or a call into the library hangs.
         """
         watchdog.demand_answering()
-        if not beyond_limit and not self._room.acquire(timeout=_PATIENCE):
-            raise HsmCapacityError("All sessions with the token are in use.")
+        if not beyond_limit:
+            self._take_place()
         try:
             with self._module.in_use() as generation:
                 session = self._take(generation, wanted)
-                self._count(1)
                 try:
                     yield session
                 except BaseException as error:
@@ -115,20 +116,21 @@ class SessionPool:
                         session.broken = True
                     raise
                 finally:
-                    self._count(-1)
                     self._give_back(session)
         finally:
             if not beyond_limit:
-                self._room.release()
+                self._places.put(None)
 
-    def _count(self, more: int) -> None:
-        with self._counting:
-            self._in_use += more
+    def _take_place(self) -> None:
+        try:
+            self._places.get(timeout=_PATIENCE)
+        except Empty:
+            raise HsmCapacityError("All sessions with the token are in use.") from None
 
     @property
     def in_use(self) -> int:
         """How many sessions are leased."""
-        return self._in_use
+        return len(self._open) - len(self._idle)
 
     @property
     def idle(self) -> int:

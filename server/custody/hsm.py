@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -106,6 +107,7 @@ class _KeksInUse(KeksInUse):
         return known[1]
 
 
+@lru_cache(maxsize=10_000)
 def _to_use(kek: UsableKek) -> KekToUse:
     return KekToUse(
         tenant=kek.organization,
@@ -210,8 +212,10 @@ class HsmCustody(Custody):
                     raise error.__cause__ from None  # So that the adapter looks again.
                 raise
 
-        with _translated(missing=MainKeyMissingError):
+        try:
             return self._token.with_keks(run, first=named)
+        except HsmError as error:
+            raise _translation(error, missing=MainKeyMissingError) from error
 
     @override
     def unload_keks(self, organizations: frozenset[OrganizationId] = frozenset()) -> None:

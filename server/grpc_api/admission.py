@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 
 import grpc
 
@@ -46,8 +47,13 @@ class Admission:
     """The places of content-key calls, and the queue before them."""
 
     def __init__(self, places: int, queue: int, token_answers: Callable[[], None]) -> None:
-        self._room = threading.BoundedSemaphore(places + queue)
-        self._places = threading.BoundedSemaphore(places)
+        self._limit = places + queue
+        self._here = 0
+        self._lock = threading.Lock()
+        # One for each place: a semaphore, which is not written in Python as that of threading is.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._places.put(None)
         self._token_answers = token_answers
 
     @contextmanager
@@ -61,17 +67,24 @@ class Admission:
             CallerGoneError: when it was its turn, the caller was gone.
         """
         self._token_answers()
-        if not self._room.acquire(blocking=False):
-            raise OverloadedError
+        with self._lock:
+            if self._here >= self._limit:
+                raise OverloadedError
+            self._here += 1
         try:
-            has_place = self._places.acquire(timeout=min(_PATIENCE, caller.seconds_left()))
+            self._take_place(caller)
             try:
                 caller.demand()
-                if not has_place:
-                    raise TokenExhaustedError
                 yield
             finally:
-                if has_place:
-                    self._places.release()
+                self._places.put(None)
         finally:
-            self._room.release()
+            with self._lock:
+                self._here -= 1
+
+    def _take_place(self, caller: WaitingCaller) -> None:
+        try:
+            self._places.get(timeout=min(_PATIENCE, caller.seconds_left()))
+        except Empty:
+            caller.demand()
+            raise TokenExhaustedError from None
