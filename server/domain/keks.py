@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from server.domain.encoding import length_prefixed
-from server.domain.ids import ObjectId, OrganizationId
+from server.domain.ids import KekName, ObjectId, OrganizationId
 
 WRAPPING_ALGORITHM = "AES-KW"
 """RFC 3394, NIST SP 800-38F."""
@@ -56,7 +56,7 @@ class UsableKek:
     organization: OrganizationId
     id: ObjectId
     """The version's own."""
-    kek: ObjectId
+    name: KekName
     """The KEK's, by which callers know it."""
     key: WrappedKek
     main_key: ObjectId

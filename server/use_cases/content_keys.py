@@ -17,7 +17,7 @@ from server.domain.errors import (
     KeysteadError,
     WrappedKeyRejectedError,
 )
-from server.domain.ids import KekName, ObjectId, OrganizationId
+from server.domain.ids import KekName, OrganizationId
 from server.domain.ports import Wanted, always_wanted, while_wanted
 from server.domain.roles import Caller, Operation, authorize
 from server.use_cases.environment import Environment
@@ -147,44 +147,35 @@ class UnwrapContentKeys:
         authorize(caller, Operation.UNWRAP_CONTENT_KEYS, organization)
         _check_count(len(items))
         parsed = [_parsed(organization, *item) for item in items]
-        keks_wanted = {it.kek: None for it in parsed if isinstance(it, _Sealed)}
+        keks_wanted = {it[0].kek: None for it in parsed if isinstance(it, tuple)}
 
         def work(keks: Keks) -> list[UnwrappedContentKey | KeysteadError]:
-            return [
-                it if isinstance(it, KeysteadError) else _unwrap(organization, keks, it)
-                for it in while_wanted(parsed, wanted)
-            ]
+            return [_unwrap(keks, *it) if isinstance(it, tuple) else it for it in while_wanted(parsed, wanted)]
 
         results = self._access.decrypting(organization, keks_wanted, work, items=len(items))
         if results is None:
-            return [it if isinstance(it, KeysteadError) else WrappedKeyRejectedError() for it in parsed]
+            return [WrappedKeyRejectedError() if isinstance(it, tuple) else it for it in parsed]
         return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """A wrapped content key that might be one of the organisation's."""
-
-    kek: ObjectId
-    sealed: bytes
-    authenticated: bytes
+_Parsed = tuple[WrappedContentKey, bytes]
+"""A wrapped content key that might be one of the organisation's, and what it should authenticate."""
 
 
-def _parsed(organization: OrganizationId, wrapped: bytes, context: Context) -> _Sealed | KeysteadError:
+def _parsed(organization: OrganizationId, wrapped: bytes, context: Context) -> _Parsed | KeysteadError:
     try:
         parts = WrappedContentKey.parse(wrapped)
-        return _Sealed(parts.kek, parts.sealed, associated_data(organization, parts.kek, context))
+        return parts, associated_data(organization, parts.kek, context)
     except (WrappedKeyRejectedError, InvalidFieldError) as error:
         return error
 
 
-def _unwrap(organization: OrganizationId, keks: Keks, item: _Sealed) -> UnwrappedContentKey | KeysteadError:
-    kek = keks.find(item.kek)
+def _unwrap(keks: Keks, it: WrappedContentKey, authenticated: bytes) -> UnwrappedContentKey | KeysteadError:
+    kek = keks.find(it.kek)
     if kek is None:
         # A KEK of another organisation, or of none, looks like any other wrapped key that is not the caller's.
         return WrappedKeyRejectedError()
     try:
-        plaintext = keks.decrypt(item.kek, item.sealed, item.authenticated)
+        return UnwrappedContentKey(keks.decrypt(it.kek, it.sealed, authenticated), kek.name)
     except (WrappedKeyRejectedError, KekDamagedError) as error:
         return error
-    return UnwrappedContentKey(plaintext, KekName(organization, kek.kek))

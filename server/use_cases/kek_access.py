@@ -62,7 +62,7 @@ class Keks:
         try:
             return operation(known, data, associated_data)
         except (KekRejectedError, MainKeyMissingError) as error:
-            name = str(KekName(known.organization, known.kek))
+            name = str(known.name)
             now = self._rows.read(self._authority, frozenset({kek})).get(kek)
             if now is None or now.key == known.key:
                 if isinstance(error, MainKeyMissingError):

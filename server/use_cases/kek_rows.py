@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from server.domain.authority import AuthoritySnapshot
 from server.domain.errors import MainKeyMissingError
-from server.domain.ids import ObjectId, OrganizationId
+from server.domain.ids import KekName, ObjectId, OrganizationId
 from server.domain.keks import UsableKek
 from server.domain.ports import Storage
 
@@ -50,7 +50,7 @@ class KekRows:
             rows[kek.id] = UsableKek(
                 organization=organization,
                 id=kek.id,
-                kek=kek.kek,
+                name=KekName(organization, kek.kek),
                 key=kek.key,
                 main_key=main_key.object_id,
                 epoch=authority.epoch,
