@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p, create_string_buffer
-from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 from time import monotonic
@@ -37,6 +36,7 @@ from hsm_adapter.structures import (
     Output,
     Template,
 )
+from hsm_adapter.token_info import TokenInfo
 
 _ULONG_POINTER = POINTER(c_ulong)
 _BUFFER = c_char_p
@@ -99,18 +99,6 @@ class CryptokiError(Exception):
         self.rv = rv
 
 
-@dataclass(frozen=True, slots=True)
-class TokenInfo:
-    """What a token says of itself."""
-
-    slot: int
-    label: str
-    manufacturer: str
-    model: str
-    serial: str
-    firmware: str
-
-
 _MOST_ADDED = 512
 """Bytes by which a ciphertext is longer than its plaintext, at most."""
 _USUAL_SIZE = 8192
@@ -122,10 +110,6 @@ class _Own(threading.local):
 
     def __init__(self) -> None:
         self.output = Output(_USUAL_SIZE + _MOST_ADDED)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace").rstrip(" \0")
 
 
 class Cryptoki:
@@ -208,15 +192,7 @@ class Cryptoki:
         """Return what the token in a slot says of itself."""
         info = CkTokenInfo()
         self._call("C_GetTokenInfo", slot, byref(info))
-        version = info.firmware_version
-        return TokenInfo(
-            slot=slot,
-            label=_text(info.label),
-            manufacturer=_text(info.manufacturer_id),
-            model=_text(info.model),
-            serial=_text(info.serial_number),
-            firmware=f"{version.major}.{version.minor}",
-        )
+        return TokenInfo.of(slot, info)
 
     def init_token(self, slot: int, so_pin: bytes, label: str) -> None:
         """Make an empty token."""

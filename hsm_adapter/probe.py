@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, KeyType, Mechanism, ObjectClass
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError, TokenInfo
+from hsm_adapter.cryptoki import Cryptoki, CryptokiError
 from hsm_adapter.errors import HsmError
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, IV_SIZE, OAEP_SHA256, aes_gcm
 from hsm_adapter.module import Module
@@ -27,6 +27,7 @@ from hsm_adapter.profiles import PROFILES, Profile
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.structures import MechanismCall, Template
 from hsm_adapter.token import HsmSettings
+from hsm_adapter.token_info import TokenInfo
 
 # Public test values: 32 bytes that a probe may show to anyone.
 _MAIN_KEY = bytes(range(32))

@@ -12,12 +12,13 @@ from queue import Empty, SimpleQueue
 
 from hsm_adapter import watchdog
 from hsm_adapter.constants import Rv, SessionState, User
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError, TokenInfo, find_token
+from hsm_adapter.cryptoki import Cryptoki, CryptokiError, find_token
 from hsm_adapter.errors import HsmAuthenticationError, HsmCapacityError, HsmUnavailableError, TokenMissingError
 from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekCounter, LoadedKek, LoadedKeks
 from hsm_adapter.module import Module
 from hsm_adapter.pin_file import PinFile
 from hsm_adapter.return_values import Fault, error_for, fault_of
+from hsm_adapter.token_info import TokenInfo
 
 _PATIENCE = 5.0
 """Seconds that a caller waits for a free session."""

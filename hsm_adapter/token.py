@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism
-from hsm_adapter.cryptoki import CryptokiError, TokenInfo
+from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmPolicyError, KekBindingError, RejectedInputError
 from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekStatistics
 from hsm_adapter.keks import KeksInUse, KekToUse, KekWork, WrappedKek
@@ -30,6 +30,7 @@ from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.statistics import HsmStatistics
 from hsm_adapter.templates import Role
+from hsm_adapter.token_info import TokenInfo
 
 T = TypeVar("T")
 
