@@ -16,8 +16,12 @@ class Role(StrEnum):
     """Runs the platform: creates organisations, never touches keys."""
     ADMINISTRATOR = "administrator"
     """A full administrator of named organisations: manages their main keys."""
+    AUDITOR = "auditor"
+    """Sees what administrators of named organisations see, and changes nothing."""
     SERVICE = "service"
     """Uses KEKs and content keys of named organisations."""
+    CONSOLE = "console"
+    """Passes the calls of people on, each with the person's own bearer token: nothing by itself."""
 
 
 class Operation(StrEnum):
@@ -55,33 +59,33 @@ class Operation(StrEnum):
     WATCH_ORGANIZATION = "WatchOrganization"
 
 
-_O, _A, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.SERVICE
+_O, _A, _R, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR, Role.SERVICE
 
 ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
     {
         Operation.CREATE_ORGANIZATION: frozenset({_O}),
-        Operation.GET_ORGANIZATION: frozenset({_O, _A, _S}),
-        Operation.LIST_ORGANIZATIONS: frozenset({_O, _A, _S}),
+        Operation.GET_ORGANIZATION: frozenset({_O, _A, _R, _S}),
+        Operation.LIST_ORGANIZATIONS: frozenset({_O, _A, _R, _S}),
         Operation.ENABLE_BYOK: frozenset({_A}),
         Operation.DISABLE_BYOK: frozenset({_A}),
         Operation.GET_WRAPPING_KEY: frozenset({_A}),
         Operation.IMPORT_MAIN_KEY: frozenset({_A}),
-        Operation.LIST_MAIN_KEYS: frozenset({_A}),
-        Operation.GET_MAIN_KEY: frozenset({_A}),
+        Operation.LIST_MAIN_KEYS: frozenset({_A, _R}),
+        Operation.GET_MAIN_KEY: frozenset({_A, _R}),
         Operation.ACTIVATE_MAIN_KEY: frozenset({_A}),
         Operation.REVOKE_MAIN_KEY: frozenset({_A}),
         Operation.DELETE_MAIN_KEY: frozenset({_A}),
         Operation.UNDELETE_MAIN_KEY: frozenset({_A}),
         Operation.PREVIEW_CHANGE: frozenset({_A}),
         Operation.VERIFY_MAIN_KEY_COPY: frozenset({_A}),
-        Operation.LIST_ROTATIONS: frozenset({_A}),
-        Operation.GET_ROTATION: frozenset({_A}),
-        Operation.WATCH_ROTATION: frozenset({_A}),
+        Operation.LIST_ROTATIONS: frozenset({_A, _R}),
+        Operation.GET_ROTATION: frozenset({_A, _R}),
+        Operation.WATCH_ROTATION: frozenset({_A, _R}),
         Operation.PAUSE_ROTATION: frozenset({_A}),
         Operation.RESUME_ROTATION: frozenset({_A}),
         Operation.CREATE_KEK: frozenset({_S}),
-        Operation.GET_KEK: frozenset({_A, _S}),
-        Operation.LIST_KEKS: frozenset({_A, _S}),
+        Operation.GET_KEK: frozenset({_A, _R, _S}),
+        Operation.LIST_KEKS: frozenset({_A, _R, _S}),
         Operation.GENERATE_CONTENT_KEYS: frozenset({_S}),
         Operation.WRAP_CONTENT_KEYS: frozenset({_S}),
         Operation.UNWRAP_CONTENT_KEYS: frozenset({_S}),
@@ -93,9 +97,13 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
 )
 
 
+UNBOUND_ROLES = frozenset({Role.OPERATOR, Role.CONSOLE})
+"""Roles that name no organisations: an operator's holds for all, a console's for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role, and the organisations it holds for; an operator's holds for all, and names none."""
+    """A role, and the organisations it holds for; those of `UNBOUND_ROLES` name none."""
 
     role: Role
     organizations: frozenset[OrganizationId]

@@ -5,8 +5,9 @@
     role = "administrator"
     organizations = ["acme"]
 
-`role` is operator (names no organisations), administrator or service. Who is not in the file may do nothing. A file
-that cannot be used leaves the last good one in force, and the log says so.
+`role` is operator or console (these name no organisations), administrator, auditor or service. A console has no other
+role. Who is not in the file may do nothing. A file that cannot be used leaves the last good one in force, and the log
+says so.
 """
 
 import logging
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from server.domain.errors import MalformedNameError
 from server.domain.ids import organization_id
-from server.domain.roles import Caller, Grant, Role
+from server.domain.roles import UNBOUND_ROLES, Caller, Grant, Role
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ class _Grant(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (self.role is Role.OPERATOR) == bool(self.organizations):
-            raise ValueError("an operator names no organizations, every other role at least one")
+        if (self.role in UNBOUND_ROLES) == bool(self.organizations):
+            raise ValueError("operator and console name no organizations, every other role at least one")
         for name in self.organizations:
             try:
                 organization_id(name)
@@ -108,4 +109,7 @@ class Policy:
         for entry in file.grants:
             grant = Grant(entry.role, frozenset(organization_id(name) for name in entry.organizations))
             grants[entry.identity] = (*grants.get(entry.identity, ()), grant)
+        for identity, granted in grants.items():
+            if len(granted) > 1 and any(grant.role is Role.CONSOLE for grant in granted):
+                raise PolicyError(f"The policy file {self._path} cannot be used: {identity} is a console, and more.")
         return grants

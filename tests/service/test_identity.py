@@ -1,152 +1,20 @@
-"""Who may do what: every rpc, every role, the own and a foreign organisation; and who is nobody."""
+"""Who is nobody, and how the policy file changes what somebody may do."""
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
-from google.api.resource_pb2 import resource_reference
-from google.protobuf import message_factory
 from grpc_health.v1.health_pb2 import HealthCheckRequest
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from keystead.v1 import (
-    authority_service_pb2,
-    content_key_service_pb2,
-    main_key_service_pb2,
-    organization_service_pb2,
-    rotation_service_pb2,
-)
 from keystead.v1 import organization_service_pb2 as organizations
 
 from server.cli.dev_pki import DevelopmentCa
-from server.domain.roles import ALLOWED, Operation, Role
-from tests.support.service import Client, eventually, refusal_of, refusal_told, refused
+from tests.support.service import Client, eventually, refused
 from tests.support.strangers import client_with, stranger
-
-FILES = (
-    authority_service_pb2,
-    content_key_service_pb2,
-    main_key_service_pb2,
-    organization_service_pb2,
-    rotation_service_pb2,
-)
-METHODS = {
-    method.name: method
-    for file in FILES
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-}
-CALLERS = {"operator": Role.OPERATOR, "admin": Role.ADMINISTRATOR, "service": Role.SERVICE}
-NAMES = {
-    "keystead.dev/Organization": "",
-    "keystead.dev/WrappingKey": f"/wrappingKeys/{'0' * 32}",
-    "keystead.dev/MainKey": "/mainKeys/common",
-    "keystead.dev/Kek": f"/keks/{'0' * 32}",
-    "keystead.dev/Rotation": f"/rotations/{'0' * 32}",
-}
-"""What a field names that refers to one of these, below the organisation."""
-UNBOUND = {"ListOrganizations"}
-"""Methods that name no organisation: each caller gets what is its own."""
-
-
-def request_for(kind, organization):
-    """A request to this organisation, well-formed where the contract says that a field names something."""
-    name = f"organizations/{organization}"
-    request = message_factory.GetMessageClass(kind)()
-    for field in kind.fields:
-        refers_to = field.GetOptions().Extensions[resource_reference]
-        if refers_to.child_type:
-            setattr(request, field.name, name)
-        elif refers_to.type and field.is_repeated:
-            getattr(request, field.name).append(name + NAMES[refers_to.type])
-        elif refers_to.type:
-            setattr(request, field.name, name + NAMES[refers_to.type])
-        elif field.name == "organization_id":
-            request.organization_id = organization
-        elif field.enum_type is not None:
-            setattr(request, field.name, 1)
-    for choice in kind.oneofs:
-        # A message that carries one of several others; those that are optional fields have a oneof of their own.
-        field = choice.fields[0]
-        if field.message_type is not None:
-            getattr(request, field.name).CopyFrom(request_for(field.message_type, organization))
-    return request
-
-
-def outcome(client: Client, method, organization):
-    """Return the refusal of a call, or None."""
-    path = f"/{method.containing_service.full_name}/{method.name}"
-    answer = message_factory.GetMessageClass(method.output_type).FromString
-    shape = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
-    call = getattr(client.channel, shape)(path, lambda request: request.SerializeToString(), answer)
-    request = request_for(method.input_type, organization)
-    try:
-        answers = call(iter([request]) if method.client_streaming else request, timeout=20)
-        if method.server_streaming:
-            first = next(answers)
-            answers.cancel()
-            return refusal_told(first.status) if "status" in {field.name for field, _ in first.ListFields()} else None
-        if method.name == "GetAuthority" and answers.results[0].HasField("status"):
-            return refusal_told(answers.results[0].status)
-    except grpc.RpcError as error:
-        refusal = refusal_of(error)
-        assert refusal.reason != "MALFORMED_NAME", "the request does not get as far as to be forbidden"
-        return refusal
-    return None
-
-
-def is_forbidden(refusal) -> bool:
-    return refusal is not None and (refusal.code.name, refusal.reason) == ("PERMISSION_DENIED", "FORBIDDEN")
 
 
 @pytest.fixture(scope="module")
-def two(service):
-    return service.new_organization("own"), service.new_organization("foreign")
-
-
-def test_the_table_of_roles_names_every_rpc_that_the_server_shows(service):
-    database = ProtoReflectionDescriptorDatabase(service.client("operator").channel)
-    ours = [name for name in database.get_services() if name.startswith("keystead.")]
-    found = set()
-    for name in ours:
-        file = database.FindFileContainingSymbol(name)
-        for described in file.service:
-            found |= {method.name for method in described.method}
-    assert found == set(METHODS) == {operation.value for operation in Operation}
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", CALLERS)
-def test_each_role_may_do_what_the_table_says_in_its_own_organisation_only(service, two, method, kind):
-    own, foreign = two
-    client = service.client("operator" if kind == "operator" else f"{kind}:{own.id}")
-    may = CALLERS[kind] in ALLOWED[Operation(method)]
-    unknown = f"unknown-{os.urandom(4).hex()}"
-    assert is_forbidden(outcome(client, METHODS[method], own.id)) == (not may)
-    elsewhere = [outcome(client, METHODS[method], name) for name in (foreign.id, unknown)]
-    if kind == "operator" and may:
-        assert not any(map(is_forbidden, elsewhere))
-    elif method not in UNBOUND:
-        # What is somebody else's, and what does not exist, look the same.
-        assert all(map(is_forbidden, elsewhere))
-        assert elsewhere[0] == elsewhere[1]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_caller_that_the_policy_does_not_know_may_do_nothing(service, two, method):
-    client = stranger(service, "spiffe://keystead.dev/nobody")
-    assert is_forbidden(outcome(client, METHODS[method], two[0].id))
-
-
-def test_a_list_shows_to_each_caller_what_is_its_own(service, two):
-    for kind in ("admin", "service"):
-        client = service.client(f"{kind}:{two[0].id}")
-        answer = client.organizations.ListOrganizations(organizations.ListOrganizationsRequest())
-        assert [organization.name for organization in answer.organizations] == [two[0].name]
-    everything = service.client("operator").organizations.ListOrganizations(
-        organizations.ListOrganizationsRequest(page_size=1000)
-    )
-    assert {two[0].name, two[1].name} <= {organization.name for organization in everything.organizations}
+def own(service):
+    return service.new_organization("own")
 
 
 # Nobody.
@@ -190,8 +58,7 @@ def test_a_certificate_that_does_not_name_exactly_one_caller_is_nobody(service, 
 # The policy file.
 
 
-def test_a_grant_holds_from_the_next_call_and_so_does_its_end(service, two):
-    own, _ = two
+def test_a_grant_holds_from_the_next_call_and_so_does_its_end(service, own):
     policy = service.folder / "policy.toml"
     before = policy.read_text()
     client = stranger(service, "spiffe://keystead.dev/late")

@@ -27,10 +27,10 @@ def stranger(service: Service, *uris: str, authority: DevelopmentCa | None = Non
     return client_with(service, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes())
 
 
-def grant(service: Service, uri: str, role: str, organization: str) -> None:
-    """Let an identity do what a role of an organisation may."""
+def grant(service: Service, uri: str, role: str, *organizations: str) -> None:
+    """Let an identity do what a role, of these organisations if it names some, may."""
     policy = service.folder / "policy.toml"
-    text = f'\n[[grants]]\nidentity = "{uri}"\nrole = "{role}"\norganizations = ["{organization}"]\n'
+    text = f'\n[[grants]]\nidentity = "{uri}"\nrole = "{role}"\norganizations = {list(organizations)}\n'
     _write(policy, policy.read_text() + text)
 
 

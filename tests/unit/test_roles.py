@@ -2,7 +2,7 @@ import pytest
 
 from server.domain.errors import ForbiddenError
 from server.domain.ids import OrganizationId
-from server.domain.roles import ALLOWED, Caller, Grant, Operation, Role, authorize
+from server.domain.roles import ALLOWED, UNBOUND_ROLES, Caller, Grant, Operation, Role, authorize
 
 ACME, OTHER = OrganizationId("acme"), OrganizationId("other")
 
@@ -19,7 +19,7 @@ def test_every_operation_has_its_roles():
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("role", Role)
 def test_a_grant_allows_what_the_table_says_for_its_own_organizations_only(operation, role):
-    someone = caller(role) if role is Role.OPERATOR else caller(role, ACME)
+    someone = caller(role) if role in UNBOUND_ROLES else caller(role, ACME)
     if role not in ALLOWED[operation]:
         with pytest.raises(ForbiddenError):
             authorize(someone, operation, ACME)
@@ -54,3 +54,17 @@ def test_an_operator_touches_no_keys():
     touched = {operation for operation in Operation if Role.OPERATOR in ALLOWED[operation]}
     assert touched == {Operation.CREATE_ORGANIZATION, Operation.GET_ORGANIZATION, Operation.LIST_ORGANIZATIONS}
     authorize(operator, Operation.LIST_ORGANIZATIONS, None)
+
+
+def test_an_auditor_sees_what_an_administrator_sees_and_changes_nothing():
+    seen = {operation for operation in Operation if Role.AUDITOR in ALLOWED[operation]}
+    assert seen == {it for it in Operation if it.startswith(("Get", "List", "Watch"))} - {
+        Operation.GET_WRAPPING_KEY,  # it may make one
+        Operation.GET_AUTHORITY,  # for services
+        Operation.WATCH_ORGANIZATION,  # likewise
+    }
+    assert all(Role.ADMINISTRATOR in ALLOWED[operation] for operation in seen)
+
+
+def test_a_console_may_do_nothing_by_itself():
+    assert not any(Role.CONSOLE in allowed for allowed in ALLOWED.values())

@@ -101,7 +101,7 @@ class ContentKeyServiceServicer:
     def GetKek(self, request, context):
         """Shows one KEK.
 
-        Callers: service and administrator of the organisation.
+        Callers: service, administrator and auditor of the organisation.
         Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -111,7 +111,7 @@ class ContentKeyServiceServicer:
     def ListKeks(self, request, context):
         """Lists the organisation's KEKs, by id.
 
-        Callers: service and administrator of the organisation.
+        Callers: service, administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -61,13 +61,13 @@ class ContentKeyServiceStub:
     GetKek: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.GetKekRequest, _resources_pb2.Kek]
     """Shows one KEK.
 
-    Callers: service and administrator of the organisation.
+    Callers: service, administrator and auditor of the organisation.
     Errors: NOT_FOUND.
     """
     ListKeks: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.ListKeksRequest, _content_key_service_pb2.ListKeksResponse]
     """Lists the organisation's KEKs, by id.
 
-    Callers: service and administrator of the organisation.
+    Callers: service, administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
     """
     GenerateContentKeys: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.GenerateContentKeysRequest, _content_key_service_pb2.GenerateContentKeysResponse]
@@ -135,13 +135,13 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
     GetKek: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.GetKekRequest, _resources_pb2.Kek]  # type: ignore[assignment]
     """Shows one KEK.
 
-    Callers: service and administrator of the organisation.
+    Callers: service, administrator and auditor of the organisation.
     Errors: NOT_FOUND.
     """
     ListKeks: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.ListKeksRequest, _content_key_service_pb2.ListKeksResponse]  # type: ignore[assignment]
     """Lists the organisation's KEKs, by id.
 
-    Callers: service and administrator of the organisation.
+    Callers: service, administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
     """
     GenerateContentKeys: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.GenerateContentKeysRequest, _content_key_service_pb2.GenerateContentKeysResponse]  # type: ignore[assignment]
@@ -218,7 +218,7 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_resources_pb2.Kek, _abc.Awaitable[_resources_pb2.Kek]]:
         """Shows one KEK.
 
-        Callers: service and administrator of the organisation.
+        Callers: service, administrator and auditor of the organisation.
         Errors: NOT_FOUND.
         """
 
@@ -230,7 +230,7 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_content_key_service_pb2.ListKeksResponse, _abc.Awaitable[_content_key_service_pb2.ListKeksResponse]]:
         """Lists the organisation's KEKs, by id.
 
-        Callers: service and administrator of the organisation.
+        Callers: service, administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
         """
 

@@ -128,7 +128,7 @@ class MainKeyServiceServicer:
     def ListMainKeys(self, request, context):
         """Lists the organisation's main keys, newest first.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -138,7 +138,7 @@ class MainKeyServiceServicer:
     def GetMainKey(self, request, context):
         """Shows one main key.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -62,13 +62,13 @@ class MainKeyServiceStub:
     ListMainKeys: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.ListMainKeysRequest, _main_key_service_pb2.ListMainKeysResponse]
     """Lists the organisation's main keys, newest first.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
     """
     GetMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.GetMainKeyRequest, _resources_pb2.MainKey]
     """Shows one main key.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: NOT_FOUND.
     """
     ActivateMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.ActivateMainKeyRequest, _resources_pb2.MainKey]
@@ -156,13 +156,13 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     ListMainKeys: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.ListMainKeysRequest, _main_key_service_pb2.ListMainKeysResponse]  # type: ignore[assignment]
     """Lists the organisation's main keys, newest first.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
     """
     GetMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.GetMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
     """Shows one main key.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: NOT_FOUND.
     """
     ActivateMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.ActivateMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
@@ -265,7 +265,7 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_main_key_service_pb2.ListMainKeysResponse, _abc.Awaitable[_main_key_service_pb2.ListMainKeysResponse]]:
         """Lists the organisation's main keys, newest first.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
         """
 
@@ -277,7 +277,7 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_resources_pb2.MainKey, _abc.Awaitable[_resources_pb2.MainKey]]:
         """Shows one main key.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: NOT_FOUND.
         """
 

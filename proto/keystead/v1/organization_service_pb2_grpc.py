@@ -80,7 +80,7 @@ class OrganizationServiceServicer:
     def GetOrganization(self, request, context):
         """Shows one organisation.
 
-        Callers: operator; administrator and service of that organisation.
+        Callers: operator; administrator, auditor and service of that organisation.
         Errors: NOT_FOUND (to an operator only).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,7 +90,7 @@ class OrganizationServiceServicer:
     def ListOrganizations(self, request, context):
         """Lists organisations by id: all of them to an operator, otherwise those of the caller.
 
-        Callers: operator, administrator, service.
+        Callers: operator, administrator, auditor, service.
         Errors: INVALID_ARGUMENT (page_size or page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

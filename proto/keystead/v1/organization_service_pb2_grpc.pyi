@@ -54,13 +54,13 @@ class OrganizationServiceStub:
     GetOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _resources_pb2.Organization]
     """Shows one organisation.
 
-    Callers: operator; administrator and service of that organisation.
+    Callers: operator; administrator, auditor and service of that organisation.
     Errors: NOT_FOUND (to an operator only).
     """
     ListOrganizations: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]
     """Lists organisations by id: all of them to an operator, otherwise those of the caller.
 
-    Callers: operator, administrator, service.
+    Callers: operator, administrator, auditor, service.
     Errors: INVALID_ARGUMENT (page_size or page_token).
     """
     EnableByok: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.EnableByokRequest, _resources_pb2.Organization]
@@ -93,13 +93,13 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     GetOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _resources_pb2.Organization]  # type: ignore[assignment]
     """Shows one organisation.
 
-    Callers: operator; administrator and service of that organisation.
+    Callers: operator; administrator, auditor and service of that organisation.
     Errors: NOT_FOUND (to an operator only).
     """
     ListOrganizations: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]  # type: ignore[assignment]
     """Lists organisations by id: all of them to an operator, otherwise those of the caller.
 
-    Callers: operator, administrator, service.
+    Callers: operator, administrator, auditor, service.
     Errors: INVALID_ARGUMENT (page_size or page_token).
     """
     EnableByok: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.EnableByokRequest, _resources_pb2.Organization]  # type: ignore[assignment]
@@ -141,7 +141,7 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_resources_pb2.Organization, _abc.Awaitable[_resources_pb2.Organization]]:
         """Shows one organisation.
 
-        Callers: operator; administrator and service of that organisation.
+        Callers: operator; administrator, auditor and service of that organisation.
         Errors: NOT_FOUND (to an operator only).
         """
 
@@ -153,7 +153,7 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_organization_service_pb2.ListOrganizationsResponse, _abc.Awaitable[_organization_service_pb2.ListOrganizationsResponse]]:
         """Lists organisations by id: all of them to an operator, otherwise those of the caller.
 
-        Callers: operator, administrator, service.
+        Callers: operator, administrator, auditor, service.
         Errors: INVALID_ARGUMENT (page_size or page_token).
         """
 

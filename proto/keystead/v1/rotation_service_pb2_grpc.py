@@ -70,7 +70,7 @@ class RotationServiceServicer:
     def ListRotations(self, request, context):
         """Lists the organisation's rotations, newest first.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -80,7 +80,7 @@ class RotationServiceServicer:
     def GetRotation(self, request, context):
         """Shows one rotation.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,7 +90,7 @@ class RotationServiceServicer:
     def WatchRotation(self, request, context):
         """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
-        Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+        Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
         Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
         UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
         buf:lint:ignore RPC_NO_SERVER_STREAMING

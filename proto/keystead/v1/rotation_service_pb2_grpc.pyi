@@ -37,19 +37,19 @@ class RotationServiceStub:
     ListRotations: _grpc.UnaryUnaryMultiCallable[_rotation_service_pb2.ListRotationsRequest, _rotation_service_pb2.ListRotationsResponse]
     """Lists the organisation's rotations, newest first.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
     """
     GetRotation: _grpc.UnaryUnaryMultiCallable[_rotation_service_pb2.GetRotationRequest, _resources_pb2.Rotation]
     """Shows one rotation.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: NOT_FOUND.
     """
     WatchRotation: _grpc.UnaryStreamMultiCallable[_rotation_service_pb2.WatchRotationRequest, _resources_pb2.Rotation]
     """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
-    Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+    Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
     Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
     UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
     buf:lint:ignore RPC_NO_SERVER_STREAMING
@@ -76,19 +76,19 @@ class RotationServiceAsyncStub(RotationServiceStub):
     ListRotations: _aio.UnaryUnaryMultiCallable[_rotation_service_pb2.ListRotationsRequest, _rotation_service_pb2.ListRotationsResponse]  # type: ignore[assignment]
     """Lists the organisation's rotations, newest first.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
     """
     GetRotation: _aio.UnaryUnaryMultiCallable[_rotation_service_pb2.GetRotationRequest, _resources_pb2.Rotation]  # type: ignore[assignment]
     """Shows one rotation.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: NOT_FOUND.
     """
     WatchRotation: _aio.UnaryStreamMultiCallable[_rotation_service_pb2.WatchRotationRequest, _resources_pb2.Rotation]  # type: ignore[assignment]
     """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
-    Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+    Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
     Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
     UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
     buf:lint:ignore RPC_NO_SERVER_STREAMING
@@ -118,7 +118,7 @@ class RotationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rotation_service_pb2.ListRotationsResponse, _abc.Awaitable[_rotation_service_pb2.ListRotationsResponse]]:
         """Lists the organisation's rotations, newest first.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size or page_token).
         """
 
@@ -130,7 +130,7 @@ class RotationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_resources_pb2.Rotation, _abc.Awaitable[_resources_pb2.Rotation]]:
         """Shows one rotation.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: NOT_FOUND.
         """
 
@@ -142,7 +142,7 @@ class RotationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_resources_pb2.Rotation], _abc.AsyncIterator[_resources_pb2.Rotation]]:
         """Shows one rotation again and again: at each change, and at least each second. The stream ends when the rotation has.
 
-        Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+        Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
         Errors: NOT_FOUND, RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo (poll with GetRotation instead),
         UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (watch again: another process answers).
         buf:lint:ignore RPC_NO_SERVER_STREAMING
