@@ -50,10 +50,12 @@ def test_every_decision_is_in_the_list_and_says_what_and_why():
     decisions = sorted(it for it in index.parent.glob("*.md") if it != index)
     listed = table(index, "Decisions", "page")
     assert [links_of for row in listed for links_of in re.findall(r"\((.*)\)", row[0])] == [it.name for it in decisions]
-    for number, (decision, row) in enumerate(zip(decisions, listed, strict=True), start=1):
+    numbers = [it.name[:4] for it in decisions]
+    assert len(set(numbers)) == len(numbers)
+    for number, decision, row in zip(numbers, decisions, listed, strict=True):
         title, *rest = decision.read_text().splitlines()
-        assert title == f"# {number:04}: {row[1]}"
-        assert decision.name.startswith(f"{number:04}-")
+        assert title == f"# {number}: {row[1]}"
+        assert re.fullmatch(r"[0-9]{4}-[a-z0-9-]+\.md", decision.name)
         assert [line for line in rest if line.startswith("#")] == ["## Context", "## Decision", "## Consequences"]
 
 
