@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,6 +21,7 @@ from server.custody.breaker import demand_answering
 from server.custody.hsm import HsmCustody
 from server.domain.errors import TokenHangsError
 from server.domain.ids import ObjectId, object_id
+from server.grpc_api.callers import Callers
 from server.grpc_api.health import Checks
 from server.grpc_api.policy import Policy
 from server.grpc_api.server import Listen, serve
@@ -43,6 +44,7 @@ from server.observability.samples import Publisher, Samples, Source, of_this_pro
 from server.observability.steward import StewardGauges
 from server.observability.tracing import Tracing, traced
 from server.observability.worker import WorkerNumbers
+from server.people import ReadingError, demand_keys, people_of
 from server.settings import Settings, SettingsError
 from server.steward import loop
 from server.steward.chores import chores
@@ -176,6 +178,10 @@ def prepare(settings: Settings) -> None:
     """
     Policy(settings.policy.file)
     _listen(settings).check()
+    try:
+        demand_keys(settings.people)
+    except ReadingError as error:
+        raise SettingsError(f"people.issuers: {error}.") from error
     migrate(settings.database.url.get_secret_value())
     try:
         report = probe(settings)
@@ -197,6 +203,7 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         HsmError, KeysteadError: token or database do not answer.
     """
     policy = Policy(settings.policy.file)
+    people = people_of(settings.people, clock=utc_now, monotonic=monotonic)
     numbers = WorkerNumbers()
     certificates = expiries(certificate=settings.tls.certificate, client_ca=settings.tls.client_ca)
     with traced(settings.tracing.endpoint, process_name("worker")) as tracing, opened(settings, tracing) as parts:
@@ -205,13 +212,14 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
             (parts.custody.check, parts.storage.check), settings.hsm.hang_warning, token_answers=demand_answering
         )
         with (
+            people.kept() if people else nullcontext(),
             do.authorities.kept(),
             repeated("uses", USES_INTERVAL, do.uses.write),
             repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
             _published(parts, numbers.samples, certificates, lambda: _kek_samples(parts.custody, do.authorities)),
         ):
             _spare_the_collector()
-            serve(_listen(settings), do, policy, checks, stopping, numbers=numbers, tracing=tracing)
+            serve(_listen(settings), do, Callers(policy, people), checks, stopping, numbers=numbers, tracing=tracing)
 
 
 def _spare_the_collector() -> None:
@@ -272,6 +280,7 @@ def _kek_samples(custody: HsmCustody, authorities: Authorities) -> Samples:
 def _listen(settings: Settings) -> Listen:
     return Listen(
         address=settings.server.address,
+        people_address=settings.server.people_address,
         certificate=settings.tls.certificate,
         key=settings.tls.key,
         client_ca=settings.tls.client_ca,

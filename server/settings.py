@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from server.domain.content_keys import ITEMS_LIMIT
 from server.domain.keks import ENCRYPTIONS_LIMIT
 from server.domain.wrapping_keys import Algorithm
+from server.people import ALGORITHMS, demand_safe_url
 from server.use_cases import Limits
 
 PositiveTime = Annotated[timedelta, Field(gt=timedelta(0))]
@@ -36,7 +37,9 @@ class ServerSettings(_Section):
     """Where the service listens, and with how many processes."""
 
     address: Annotated[str, Field(pattern=r"^\S+:[0-9]{1,5}$")] = "127.0.0.1:7443"
-    """Host and port, or [IPv6]:port."""
+    """Host and port, or [IPv6]:port, for callers with a client certificate."""
+    people_address: Annotated[str | None, Field(pattern=r"^\S+:[0-9]{1,5}$")] = None
+    """Host and port for people, who have a bearer token instead of a client certificate. Default: none."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that answer callers, 1 to 64. Default: one for each CPU."""
     queue: Annotated[int, Field(ge=0, le=512)] = 64
@@ -59,6 +62,55 @@ class PolicySettings(_Section):
 
     file: Path
     """The grants; server/grpc_api/policy.py tells its form."""
+
+
+class IssuerSettings(_Section):
+    """An issuer of OpenID Connect, whose bearer tokens prove who somebody is."""
+
+    issuer: Annotated[str, Field(max_length=512)]
+    """What it calls itself: `iss` of its tokens, to the last character."""
+    audience: Annotated[str, Field(min_length=1, max_length=512)]
+    """What it calls Keystead: `aud` of its tokens is this, or has it."""
+    algorithms: Annotated[tuple[str, ...], Field(min_length=1)] = ("RS256",)
+    """What its tokens may be signed with."""
+    jwks_file: Path | None = None
+    """Its keys, as a file (JWKS). Set this or `jwks_url`."""
+    jwks_url: str | None = None
+    """Its keys, as a URL: https, or http on this machine."""
+    jwks_ca: Path | None = None
+    """PEM file of the authorities that may vouch for the URL's host. Default: those that the machine trusts."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        demand_safe_url(self.issuer)
+        if not set(self.algorithms) <= set(ALGORITHMS):
+            raise ValueError(f"algorithms must be of {', '.join(ALGORITHMS)}")
+        if (self.jwks_file is None) == (self.jwks_url is None):
+            raise ValueError("set jwks_file or jwks_url, and not both")
+        if self.jwks_url is not None:
+            demand_safe_url(self.jwks_url)
+        return self
+
+
+class PeopleSettings(_Section):
+    """Who vouches for people."""
+
+    issuers: tuple[IssuerSettings, ...] = ()
+    """Issuers of OpenID Connect."""
+    clock_skew: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=2))] = timedelta(seconds=30)
+    """How far an issuer's clock may differ from ours, at most 2 minutes."""
+    keys_refresh: Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))] = timedelta(minutes=5)
+    """From one reading of the keys at a URL to the next, 1 second to 1 hour."""
+    keys_lifetime: Annotated[timedelta, Field(le=timedelta(days=1))] = timedelta(hours=1)
+    """How long an issuer's keys are used after they could be read last, at most a day."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len({it.issuer for it in self.issuers}) < len(self.issuers):
+            raise ValueError("an issuer is named twice")
+        if self.keys_lifetime < self.keys_refresh:
+            raise ValueError("keys_lifetime must not be shorter than keys_refresh")
+        return self
 
 
 class DatabaseSettings(_Section):
@@ -159,11 +211,18 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     tls: TlsSettings
     policy: PolicySettings
+    people: PeopleSettings = PeopleSettings()
     database: DatabaseSettings
     hsm: HsmSettings
     life: LifeSettings = LifeSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+
+    @model_validator(mode="after")
+    def _people_have_issuers(self) -> Self:
+        if self.server.people_address is not None and not self.people.issuers:
+            raise ValueError("server.people_address is set, and people.issuers is empty: nobody could come in")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -216,6 +275,8 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         url = _SQLITE + str(folder / url.removeprefix(_SQLITE))
     database = settings.database.model_copy(update={"url": SecretStr(url)})
     sections = {name: _anchored_paths(getattr(settings, name), folder) for name in ("tls", "policy", "hsm")}
+    issuers = tuple(_anchored_paths(issuer, folder) for issuer in settings.people.issuers)
+    sections["people"] = settings.people.model_copy(update={"issuers": issuers})
     return settings.model_copy(update={**sections, "database": database})
 
 

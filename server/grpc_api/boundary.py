@@ -17,9 +17,8 @@ from server.domain.errors import CallerGoneError, KeysteadError, ServiceStopping
 from server.domain.ports import Wanted
 from server.domain.roles import Caller
 from server.grpc_api.admission import Admission, WaitingCaller
+from server.grpc_api.callers import Callers
 from server.grpc_api.errors import add_call_id, incident_status, to_status
-from server.grpc_api.identity import identity_of
-from server.grpc_api.policy import Policy
 from server.observability.current_call import current_call
 from server.use_cases import AnsweredBefore
 
@@ -37,15 +36,15 @@ M = TypeVar("M", bound=Message)
 class Boundary:
     """Answers calls on behalf of the caller that the transport has proven."""
 
-    def __init__(self, policy: Policy, admission: Admission, stopping: threading.Event) -> None:
-        """Remember who may do what.
+    def __init__(self, callers: Callers, admission: Admission, stopping: threading.Event) -> None:
+        """Remember whom to ask.
 
         Args:
-            policy: the grants.
+            callers: tells who is calling.
             admission: who may ask the token for content keys now.
             stopping: set when the process is to end; streams then end at once, and calls as they would.
         """
-        self._policy = policy
+        self._callers = callers
         self._admission = admission
         self._stopping = stopping
         self._watchers = threading.BoundedSemaphore(WATCHERS_LIMIT)
@@ -58,10 +57,26 @@ class Boundary:
             _abort(context, error)
 
     def _caller(self, context: grpc.ServicerContext) -> Caller:
+        caller = self._callers.of(context)
+        call = current_call()
+        if call is not None:
+            call.caller = caller.identity
         if not context.is_active():
             # It has gone while the call waited for a thread. What nobody waits for is not begun.
             raise CallerGoneError
-        return self._policy.caller(identity_of(context))
+        return caller
+
+    def admit(self, context: grpc.ServicerContext, *, with_certificate: bool = False) -> None:
+        """Return if somebody is proven to be calling, whatever the policy grants, or end the call.
+
+        Args:
+            context: of the call.
+            with_certificate: whether a bearer token is not enough.
+        """
+        try:
+            self._callers.demand_proof(context, with_certificate=with_certificate)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            _abort(context, error)
 
     def answer_once(self, context: grpc.ServicerContext, answer: type[M], work: Callable[[Caller], M]) -> M:
         """Answer as `answer` does; a request that was carried out before is told the same again."""

@@ -5,11 +5,8 @@ import re
 from time import perf_counter
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pool
 
-from server.domain.errors import NoIdentityError
-from server.grpc_api.identity import identity_of
 from server.observability.current_call import CurrentCall
 
 _log = logging.getLogger(__name__)
@@ -33,19 +30,14 @@ def is_change(full_name: str) -> bool:
 def log_change(
     method: str,
     request: Any,  # noqa: ANN401 - whichever message the method takes
-    context: grpc.ServicerContext,
     call: CurrentCall,
     code: str,
 ) -> None:
     """Write the line of a call that has ended with this code."""
-    try:
-        caller = identity_of(context)
-    except NoIdentityError:
-        caller = ""
     told = {
         "method": method,
         "resource": _name(next((it for field in _RESOURCE if (it := getattr(request, field, ""))), "")),
-        "caller": caller,
+        "caller": call.caller,
         "code": code,
         "reason": call.reason,
         "request_id": _name(getattr(request, "request_id", "")),

@@ -1,23 +1,26 @@
-"""Who is calling: the one URI in the client's certificate, which gRPC has verified."""
+"""What a call says of who is calling: the one URI in the client's certificate, which gRPC has verified, and a token."""
 
+import re
 from functools import lru_cache
 
 import grpc
 from cryptography import x509
 
-from server.domain.errors import NoIdentityError
+from server.domain.errors import BearerTokenRejectedError, NoIdentityError
+from server.people import PERSON_PREFIX
+
+_HEADER = "authorization"
+_BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE | re.ASCII)
 
 
-def identity_of(context: grpc.ServicerContext) -> str:
-    """Return the caller's identity.
+def certificate_identity(context: grpc.ServicerContext) -> str | None:
+    """Return whom the certificate names; None if the connection has none, since its port asks for none.
 
     Raises:
-        NoIdentityError: the certificate has not exactly one URI as subject alternative name.
+        NoIdentityError: it has not exactly one URI as subject alternative name, or one that could name a person.
     """
-    certificates = context.auth_context().get("x509_pem_cert") or ()
-    if len(certificates) != 1:
-        raise NoIdentityError
-    return _uri(certificates[0])
+    certificates = context.auth_context().get("x509_pem_cert")
+    return _uri(*certificates) if certificates else None
 
 
 @lru_cache(maxsize=1024)
@@ -28,6 +31,21 @@ def _uri(certificate: bytes) -> str:
     except (ValueError, x509.ExtensionNotFound) as error:
         raise NoIdentityError from error
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    if len(uris) != 1:
+    if len(uris) != 1 or uris[0].lower().startswith(PERSON_PREFIX):
         raise NoIdentityError
     return uris[0]
+
+
+def bearer_token(context: grpc.ServicerContext) -> str | None:
+    """Return the bearer token of a call, unexamined; None if it has none.
+
+    Raises:
+        BearerTokenRejectedError: it has several, or authorizes itself in another way.
+    """
+    given = [value for key, value in context.invocation_metadata() if key == _HEADER]
+    if not given:
+        return None
+    match = _BEARER.fullmatch(given[0]) if len(given) == 1 and isinstance(given[0], str) else None
+    if match is None:
+        raise BearerTokenRejectedError
+    return match[1]

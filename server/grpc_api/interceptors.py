@@ -37,9 +37,9 @@ class Observer(grpc.ServerInterceptor):
         self, continuation: "Callable[[Details], Handler | None]", details: Details
     ) -> "Handler | None":
         handler = continuation(details)
+        begin_call(details.invocation_metadata)
         if handler is None:
             return None
-        begin_call(details.invocation_metadata)
         observed = self._observed.get(details.method)
         if observed is None:
             observed = self._observed[details.method] = self._observe(details.method, handler)
@@ -82,7 +82,7 @@ def _answer(
             code = code_of(context, code)
             counts.ended(code, perf_counter() - call.began)
             if change is not None:
-                log_change(change, request, context, call, code or "OK")
+                log_change(change, request, call, code or "OK")
         return response
 
     return answer

@@ -6,22 +6,33 @@
     organizations = ["acme"]
 
 `role` is operator or console (these name no organisations), administrator, auditor or service. A console has no other
-role. Who is not in the file may do nothing. A file that cannot be used leaves the last good one in force, and the log
-says so.
+role.
+
+    [[people]]
+    issuer = "https://login.example.com"
+    claim = "groups"
+    value = "keystead-acme"
+    role = "administrator"
+    organizations = ["acme"]
+
+A person whose bearer token has a claim of this value, or with it in its list, is administrator or auditor. Who is not
+in the file may do nothing. A file that cannot be used leaves the last good one in force, and the log says so.
 """
 
 import logging
 import threading
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from server.domain.errors import MalformedNameError
 from server.domain.ids import organization_id
 from server.domain.roles import UNBOUND_ROLES, Caller, Grant, Role
+from server.people import Person
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +41,14 @@ class PolicyError(Exception):
     """The policy file cannot be used; the message says why."""
 
 
-class _Grant(BaseModel):
+Word = Annotated[str, Field(min_length=1, max_length=2048)]
+_NOT_ABOUT_THE_PERSON = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
+"""Claims that everybody's token has."""
+
+
+class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    identity: Annotated[str, Field(min_length=1, max_length=2048)]
     role: Role
     organizations: list[str] = []
 
@@ -48,18 +63,48 @@ class _Grant(BaseModel):
                 raise ValueError(f"{name!r}: {error}") from error
         return self
 
+    @property
+    def grant(self) -> Grant:
+        return Grant(self.role, frozenset(organization_id(name) for name in self.organizations))
+
+
+class _Grant(_Entry):
+    identity: Word
+
+
+class _PeopleGrant(_Entry):
+    role: Literal[Role.ADMINISTRATOR, Role.AUDITOR]
+    issuer: Word
+    claim: Word
+    value: Word
+
+    @model_validator(mode="after")
+    def _about_the_person(self) -> Self:
+        if self.claim in _NOT_ABOUT_THE_PERSON:
+            raise ValueError(f"the claim {self.claim} says nothing about a person")
+        return self
+
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     grants: list[_Grant] = []
+    people: list[_PeopleGrant] = []
 
 
 _Version = tuple[int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Grants:
+    """What the file says."""
+
+    by_identity: Mapping[str, tuple[Grant, ...]]
+    people: tuple[_PeopleGrant, ...]
+
+
 class Policy:
-    """The grants of every identity."""
+    """The grants of every identity, and of people by what their issuers say of them."""
 
     def __init__(self, path: Path) -> None:
         """Read the file.
@@ -74,8 +119,20 @@ class Policy:
 
     def caller(self, identity: str) -> Caller:
         """Return what this identity may do, by the file as it is now."""
+        return Caller(identity, self._now().by_identity.get(identity, ()))
+
+    def is_console(self, identity: str) -> bool:
+        """Return whether this identity may pass the calls of people on."""
+        return any(grant.role is Role.CONSOLE for grant in self.caller(identity).grants)
+
+    def person(self, person: Person) -> Caller:
+        """Return what this person may do, by the file as it is now; no grant of an identity holds for a person."""
+        mine = (it for it in self._now().people if it.issuer == person.issuer and person.says(it.claim, it.value))
+        return Caller(person.identity, tuple(it.grant for it in mine))
+
+    def _now(self) -> _Grants:
         self._refresh()
-        return Caller(identity, self._grants.get(identity, ()))
+        return self._grants
 
     def _refresh(self) -> None:
         version = self._stat()
@@ -89,7 +146,7 @@ class Policy:
             except PolicyError as error:
                 _log.error("policy_not_read", extra={"detail": str(error), "in_force": "the last good one"})
             else:
-                _log.info("policy_read", extra={"identities": len(self._grants)})
+                _log.info("policy_read", extra={"identities": len(self._grants.by_identity)})
             # Only now: whoever sees this version goes by these grants, and everybody else waits for them.
             self._version = version
 
@@ -100,16 +157,15 @@ class Policy:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _read(self) -> Mapping[str, tuple[Grant, ...]]:
+    def _read(self) -> _Grants:
         try:
             file = _File.model_validate(tomllib.loads(self._path.read_text()))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise PolicyError(f"The policy file {self._path} cannot be used: {error}") from error
         grants: dict[str, tuple[Grant, ...]] = {}
         for entry in file.grants:
-            grant = Grant(entry.role, frozenset(organization_id(name) for name in entry.organizations))
-            grants[entry.identity] = (*grants.get(entry.identity, ()), grant)
+            grants[entry.identity] = (*grants.get(entry.identity, ()), entry.grant)
         for identity, granted in grants.items():
             if len(granted) > 1 and any(grant.role is Role.CONSOLE for grant in granted):
                 raise PolicyError(f"The policy file {self._path} cannot be used: {identity} is a console, and more.")
-        return grants
+        return _Grants(grants, tuple(file.people))

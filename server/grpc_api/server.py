@@ -1,4 +1,7 @@
-"""The gRPC server of one worker process: mutual TLS, and nothing without it."""
+"""The gRPC server of one worker process: TLS, and nothing without it.
+
+One port demands client certificates. The other, for people, asks for none: gRPC can demand certificates, or not ask.
+"""
 
 import ssl
 import threading
@@ -26,12 +29,13 @@ from keystead.v1 import (
 from server.grpc_api.admission import Admission
 from server.grpc_api.authority_service import AuthorityService
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
+from server.grpc_api.callers import Callers
 from server.grpc_api.content_key_service import ContentKeyService
+from server.grpc_api.doorkeeper import Doorkeeper
 from server.grpc_api.health import Checks, HealthWatch
 from server.grpc_api.interceptors import Observer
 from server.grpc_api.main_key_service import MainKeyService
 from server.grpc_api.organization_service import OrganizationService
-from server.grpc_api.policy import Policy
 from server.grpc_api.rotation_service import RotationService
 from server.observability.tracing import Tracing
 from server.observability.worker import WorkerNumbers
@@ -67,7 +71,8 @@ class Listen:
     """Where and how to listen.
 
     Attributes:
-        address: host:port.
+        address: host:port, for those who have a client certificate.
+        people_address: host:port, for those who have a bearer token instead; None if there are none.
         certificate: PEM file of the server's certificate.
         key: PEM file of its private key.
         client_ca: PEM file of the authorities that client certificates must come from.
@@ -76,6 +81,7 @@ class Listen:
     """
 
     address: str
+    people_address: str | None
     certificate: Path
     key: Path
     client_ca: Path
@@ -109,7 +115,7 @@ class Listen:
 def serve(
     listen: Listen,
     use_cases: UseCases,
-    policy: Policy,
+    callers: Callers,
     checks: Checks,
     stopping: threading.Event,
     *,
@@ -121,7 +127,7 @@ def serve(
     Args:
         listen: where and how.
         use_cases: what callers can ask for.
-        policy: who may do what.
+        callers: tells who is calling.
         checks: whether the process can serve.
         stopping: set it to end.
         numbers: what is counted.
@@ -132,6 +138,8 @@ def serve(
     """
     # Each of the calls that may wait has a thread of its own, or those that may not would wait behind them.
     threads = listen.sessions + listen.queue + _RESERVE_THREADS + WATCHERS_LIMIT
+    # One session is kept for administrators and health.
+    boundary = Boundary(callers, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="call"),
         options=(
@@ -140,10 +148,8 @@ def serve(
             ("grpc.max_metadata_size", 16 * 1024),
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,
-        interceptors=[Observer(numbers.calls, tracing)],
+        interceptors=[Doorkeeper(boundary, frozenset(SERVICES)), Observer(numbers.calls, tracing)],
     )
-    # One session is kept for administrators and health.
-    boundary = Boundary(policy, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(
         OrganizationService(use_cases, boundary), server
     )
@@ -168,15 +174,20 @@ def serve(
 
 def _listen(server: grpc.Server, listen: Listen) -> None:
     try:
-        credentials = grpc.ssl_server_credentials(
-            [(listen.key.read_bytes(), listen.certificate.read_bytes())],
-            root_certificates=listen.client_ca.read_bytes(),
-            require_client_auth=True,
-        )
-        port = server.add_secure_port(listen.address, credentials)
+        own = [(listen.key.read_bytes(), listen.certificate.read_bytes())]
+        authorities = listen.client_ca.read_bytes()
     except OSError as error:
         raise ListenError(f"{error.filename}: {error.strerror}") from error
+    mutual = grpc.ssl_server_credentials(own, root_certificates=authorities, require_client_auth=True)
+    _listen_on(server, listen.address, mutual)
+    if listen.people_address is not None:
+        _listen_on(server, listen.people_address, grpc.ssl_server_credentials(own))
+
+
+def _listen_on(server: grpc.Server, address: str, credentials: grpc.ServerCredentials) -> None:
+    try:
+        port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise ListenError(f"{listen.address} cannot be listened on: {error}") from error
+        raise ListenError(f"{address} cannot be listened on: {error}") from error
     if not port:
-        raise ListenError(f"{listen.address} cannot be listened on, or the TLS files do not fit together.")
+        raise ListenError(f"{address} cannot be listened on, or the TLS files do not fit together.")

@@ -26,13 +26,15 @@ class CurrentCall:
 
     Attributes:
         began: when it arrived, on the clock of `perf_counter`.
+        caller: the identity of who is calling; empty if that is not proven, or not yet.
         reason: why it was refused; empty if it was not.
     """
 
-    __slots__ = ("_id", "_metadata", "began", "reason")
+    __slots__ = ("_id", "_metadata", "began", "caller", "reason")
 
     def __init__(self, metadata: Metadata) -> None:
         self.began = perf_counter()
+        self.caller = ""
         self.reason = ""
         self._metadata = metadata
         self._id = ""

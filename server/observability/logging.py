@@ -24,10 +24,12 @@ log_events = Tally(
     ("error", "clock_leapt"),
     ("error", "database_fault"),
     ("error", "incident"),
+    ("error", "issuer_keys_not_read"),
     ("error", "kek_not_rewrapped"),
     ("error", "policy_not_read"),
     ("error", "token_fault"),
     ("warning", "chore_failed"),
+    ("info", "bearer_token_refused"),
     ("info", "handshake_failed"),
 )
 """The lines of this process by level and event; what others than we write counts as one event, `other`."""

@@ -32,6 +32,8 @@ PLANTED = [
     ("server/steward/loop.py", "import keystead.v1.resources_pb2", "contract"),
     ("server/grpc_api/interceptors.py", "import prometheus_client", "observers"),
     ("hsm_adapter/cryptoki.py", "import opentelemetry.trace", "observers"),
+    ("server/people/person.py", "import server.grpc_api.policy", "inwards"),
+    ("server/grpc_api/callers.py", "import joserfc.jwt", "jose"),
     ("proto/keystead/client/calls.py", "import server.domain.ids", "client"),
     ("proto/keystead/client/calls.py", "import hsm_adapter", "client"),
     ("server/cli/names.py", "import keystead.client", "own"),

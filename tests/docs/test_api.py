@@ -18,6 +18,7 @@ from server.domain.roles import ALLOWED, Operation, Role
 from server.grpc_api import boundary, conversations, health, server
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.policy import Policy
+from server.people import Person, people
 from server.use_cases import move_main_key, paging
 from server.use_cases.environment import Limits
 from tests.docs.errors import leaves, raised
@@ -97,14 +98,19 @@ def _patterns(message) -> list[str]:
 
 
 def test_the_policy_that_is_shown_can_be_used(tmp_path):
-    (block,) = blocks(API, "toml")
-    (tmp_path / block.file).write_text(block.text)
+    block, people = blocks(API, "toml")
+    (tmp_path / block.file).write_text(block.text + people.text)
     policy = Policy(tmp_path / "policy.toml")
     shown = [
         policy.caller(f"spiffe://example.com/keystead/{name}")
         for name in ("platform", "admin", "review", "files", "console")
     ]
     assert [[grant.role for grant in caller.grants] for caller in shown] == [[role] for role in Role]
+    person = policy.person(Person("https://login.example.com", "alice", {"groups": ["others", "keystead-acme"]}))
+    assert (person.identity, [it.role for it in person.grants]) == (
+        "oidc:https://login.example.com#alice",
+        [Role.ADMINISTRATOR],
+    )
 
 
 def test_the_limits_are_those_of_the_code():
@@ -134,6 +140,8 @@ def test_the_limits_are_those_of_the_code():
     assert (boundary._TICK, "it looks twice a second" in TEXT) == (0.5, True)
     assert (conversations._TICK, "at the latest half a second later" in TEXT) == (0.5, True)
     assert (conversations.AHEAD, "Two batches of a stream at most are in the service" in TEXT) == (2, True)
+    assert f"of at most {people.TOKEN_LIMIT} characters" in TEXT
+    assert f"good for at most {people.LIFETIME_LIMIT // timedelta(hours=1)} hours" in TEXT
     assert f"checked every {health.INTERVAL:.0f} seconds" in TEXT
 
 
@@ -168,4 +176,4 @@ def test_tls_is_taken_as_it_is_told(service, version, certificate, taken):
         command += ["-cert", files["KEYSTEAD_CERT"], "-key", files["KEYSTEAD_KEY"]]
     done = subprocess.run(command, input=b"", capture_output=True, check=False, timeout=20)
     assert (done.returncode == 0) is taken, done.stderr
-    assert "Mutual TLS, 1.3 or 1.2; there is no port without it." in TEXT
+    assert "Mutual TLS, 1.3 or 1.2." in TEXT

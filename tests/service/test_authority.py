@@ -10,6 +10,7 @@ from keystead.v1.main_key_service_pb2 import ActivateMainKeyRequest, RevokeMainK
 from keystead.v1.resources_pb2 import MainKey
 
 from tests.support.service import eventually, refusal_told, refused
+from tests.support.strangers import grant, stranger, withdraw
 
 pytestmark = pytest.mark.slow
 
@@ -89,3 +90,13 @@ def test_a_watcher_is_told_again_each_second_though_nothing_changes(org, active)
     three = [next(stream) for _ in range(3)]
     stream.cancel()
     assert three[0] == three[1] == three[2]
+
+
+def test_a_watcher_whose_grant_is_withdrawn_is_told_nothing_more(service, org):
+    uri = f"spiffe://keystead.dev/watcher/{org.id}"
+    grant(service, uri, "service", org.id)
+    stream = stranger(service, uri).authority.WatchOrganization(WatchOrganizationRequest(name=org.name), timeout=20)
+    assert next(stream).organization == org.name
+    withdraw(service, uri)
+    with refused("PERMISSION_DENIED", "FORBIDDEN"):
+        list(stream)

@@ -21,6 +21,7 @@ from server.domain.errors.kinds import (
 )
 from server.domain.errors.outages import (
     CallerGoneError,
+    IssuerUnavailableError,
     KekDamagedError,
     KekRejectedError,
     MainKeyMissingError,
@@ -34,6 +35,9 @@ from server.domain.errors.outages import (
     WrappingKeyDamagedError,
 )
 from server.domain.errors.requests import (
+    AmbiguousIdentityError,
+    BearerTokenExpiredError,
+    BearerTokenRejectedError,
     ChecksumMismatchError,
     EncryptedKeyRejectedError,
     ForbiddenError,
@@ -64,6 +68,9 @@ from server.domain.errors.states import (
 __all__ = [
     "AbortedError",
     "AlreadyExistsError",
+    "AmbiguousIdentityError",
+    "BearerTokenExpiredError",
+    "BearerTokenRejectedError",
     "ByokDisabledError",
     "CallerGoneError",
     "ChecksumMismatchError",
@@ -79,6 +86,7 @@ __all__ = [
     "IllegalTransitionError",
     "InvalidArgumentError",
     "InvalidFieldError",
+    "IssuerUnavailableError",
     "KekDamagedError",
     "KekRejectedError",
     "KeysteadError",

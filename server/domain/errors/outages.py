@@ -79,6 +79,19 @@ class ServiceStoppingError(UnavailableError):
         super().__init__("This process of the service is stopping. Ask again: another one answers.")
 
 
+class IssuerUnavailableError(UnavailableError):
+    """The keys of a bearer token's issuer are not known at the moment."""
+
+    reason = "ISSUER_UNAVAILABLE"
+    retry_after = timedelta(seconds=2)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The keys of the bearer token's issuer are being read, or cannot be read now. Try again; if it lasts, the "
+            "operator should read the service's log."
+        )
+
+
 class StorageUnavailableError(UnavailableError):
     """The database does not answer."""
 

@@ -82,12 +82,48 @@ class RequestIdReusedError(InvalidArgumentError):
 
 
 class NoIdentityError(UnauthenticatedError):
-    """The client certificate names nobody the policy knows how to name."""
+    """Neither a certificate nor a bearer token says who is calling."""
 
     reason = "NO_IDENTITY"
 
     def __init__(self) -> None:
-        super().__init__("The client certificate must carry exactly one URI as subject alternative name.")
+        super().__init__(
+            "Nobody is named. A client certificate must carry exactly one URI as subject alternative name, and not one "
+            "that begins with oidc:. Without a certificate, a bearer token must stand in the metadata authorization."
+        )
+
+
+class AmbiguousIdentityError(UnauthenticatedError):
+    """A certificate names one caller and a bearer token another, and only a console may speak for people."""
+
+    reason = "AMBIGUOUS_IDENTITY"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The call has a client certificate and a bearer token. Only a certificate with the role console may pass a "
+            "person's token on: leave one of the two out."
+        )
+
+
+class BearerTokenRejectedError(UnauthenticatedError):
+    """A bearer token proves nobody. It never says why: the log does."""
+
+    reason = "BEARER_TOKEN_REJECTED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The bearer token was not accepted. It must come from a configured issuer, be meant for Keystead, be good "
+            "at this moment, and be signed by one of the issuer's present keys; and there must be one only."
+        )
+
+
+class BearerTokenExpiredError(UnauthenticatedError):
+    """A bearer token was good, and its time is over."""
+
+    reason = "BEARER_TOKEN_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("The bearer token has expired. Sign in again.")
 
 
 class ForbiddenError(PermissionDeniedError):
