@@ -34,6 +34,8 @@ _ADVICE: Mapping[str, Callable[[_Facts], str]] = MappingProxyType(
         "STALE_ETAG": lambda facts: (
             f"look at it with `get`; if you still want it, repeat with --etag {shlex.quote(facts.get('etag', ''))}"
         ),
+        "AMBIGUOUS_IDENTITY": lambda _: "unset KEYSTEAD_CERT KEYSTEAD_KEY, or unset KEYSTEAD_TOKEN_FILE",
+        "BEARER_TOKEN_EXPIRED": lambda _: "write a new token to the file that KEYSTEAD_TOKEN_FILE names",
         "REQUEST_ID_REUSED": lambda _: "leave --request-id out, or give the command exactly as the first time",
         "ORGANIZATION_LOCKED": _unlock,
         "RECOVERY_KEY_REQUIRED": lambda _: "get a wrapping key, encrypt your backup under it, and import that",

@@ -12,6 +12,14 @@ app = typer.Typer(
     help="""Bring-your-own-key management on an HSM.
 
     \b
+    Variables that say where the service is and who you are:
+      KEYSTEAD_ADDRESS     HOST:PORT
+      KEYSTEAD_CA          a PEM file of who vouches for the service
+      KEYSTEAD_CERT        a PEM file of your certificate
+      KEYSTEAD_KEY         a PEM file of its private key
+      KEYSTEAD_TOKEN_FILE  people, instead of a certificate: a file of mode 0600
+                           that holds a bearer token; it is read for each call
+    \b
     Exit status:
        0  done
        1  refused, or answered no; or the answer could not be kept

@@ -1,6 +1,7 @@
 """How the command line ends when something is wrong: what went wrong, what to do, and an exit status for programs."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,10 +94,9 @@ def refusal_of_call(error: grpc.RpcError, address: str) -> Refusal:
         )
         return Refusal(code, "", told, {}, REFUSED)
     if code == "UNAVAILABLE":
-        told = (
-            f"No answer from {address}. Is the service running there? Does it know the authority of KEYSTEAD_CERT?"
-            f"\n  detail: {told}"
-        )
+        has_certificate = bool(os.environ.get("KEYSTEAD_CERT"))
+        doubt = "Does it know the authority of KEYSTEAD_CERT?" if has_certificate else "Is it the address for people?"
+        told = f"No answer from {address}. Is the service running there? {doubt}\n  detail: {told}"
     elif code == "DEADLINE_EXCEEDED":
         told = f"No answer from {address} in time. What was asked for may be done all the same: look, then try again."
     return _refusal(code, told, (), notes)

@@ -1,6 +1,5 @@
 """People at a running service: the tokens of a real provider, what they may do, and who else may not."""
 
-import json
 import os
 import time
 
@@ -14,74 +13,22 @@ from keystead.v1 import organization_service_pb2 as organizations
 from keystead.v1 import rotation_service_pb2 as rotations
 
 from server.domain.roles import ALLOWED, Operation, Role
-from tests.support.collector import collecting
 from tests.support.every_rpc import METHODS, UNBOUND, outcome
 from tests.support.jwts import Signer, claims_of, made, with_secret
-from tests.support.oidc_provider import AUDIENCE, Provider, provider
-from tests.support.service import PATIENCE, eventually, free_port, refusal_of, refused, running
+from tests.support.people import CONSOLE, SHORT, believing
+from tests.support.service import PATIENCE, eventually, refused
 from tests.support.strangers import client_with, grant, grant_people, stranger, withdraw_people
 from tests.support.stuck import stuck_rotation
 
 pytestmark = pytest.mark.slow
 
-CONSOLE = "spiffe://keystead.dev/console"
 OTHER = "spiffe://keystead.dev/operator"
-SHORT = 3
-
-
-class World:
-    """A service that believes a provider."""
-
-    def __init__(self, service, issuer: Provider, address: str, collector) -> None:
-        self.service, self.issuer, self.address, self.collector = service, issuer, address, collector
-        self.own, self.foreign = service.new_organization("own"), service.new_organization("foreign")
-        self.tokens: list[str] = []
-        grant_people(service, issuer.url, "admins", "administrator", self.own.id)
-        grant_people(service, issuer.url, "auditors", "auditor", self.own.id)
-        grant_people(service, "https://other.example.com", "strangers", "administrator", self.own.id)
-        grant(service, CONSOLE, "console")
-
-    def token(self, *groups: str, **claims) -> str:
-        self.tokens.append(self.issuer.token(groups=list(groups), **claims))
-        return self.tokens[-1]
-
-    def person(self, token: str = ""):
-        """Somebody at the port for people."""
-        return client_with(self.service, address=self.address, token=token)
-
-    def ask(self, client, **metadata):
-        """Ask for what every role but the console may see."""
-        asked = organizations.GetOrganizationRequest(name=self.own.name)
-        return client.organizations.GetOrganization(asked, timeout=20, **metadata)
-
-    def refusal(self, *authorizations: str):
-        """Return how a call with these headers ends, and every byte that is told."""
-        metadata = [("authorization", it) for it in authorizations] + [("x-request-id", "people")]
-        with pytest.raises(grpc.RpcError) as caught:
-            self.ask(self.person(), metadata=metadata)
-        return refusal_of(caught.value), [
-            (key, value) for key, value in caught.value.trailing_metadata() if "-bin" in key
-        ]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    address = f"127.0.0.1:{free_port()}"
-    with provider() as issuer, collecting() as collector:
-        told = {"issuer": issuer.url, "audience": AUDIENCE, "jwks_url": issuer.discovered["jwks_uri"]}
-        settings = {
-            "SERVER__WORKERS": "1",
-            "SERVER__PEOPLE_ADDRESS": address,
-            "PEOPLE__ISSUERS": json.dumps([{**told, "algorithms": ["RS256", "ES256", "PS256"]}]),
-            "PEOPLE__CLOCK_SKEW": "PT0S",
-            "PEOPLE__KEYS_REFRESH": "PT1S",
-            "PEOPLE__KEYS_LIFETIME": f"PT{SHORT}S",
-            "TRACING__ENDPOINT": collector.endpoint,
-        }
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
-            with running(tmp_path_factory.mktemp("people"), **settings) as service:
-                yield World(service, issuer, address, collector)
+    with believing(tmp_path_factory.mktemp("people")) as world:
+        yield world
 
 
 # Who may do what.
@@ -303,3 +250,43 @@ def test_a_provider_that_is_gone_is_an_outage_after_a_while_and_forgotten_when_i
     eventually(lambda: '"issuer_keys_not_read"' in world.service.log.read_text(), "the log says so")
     world.issuer.behave("good")
     eventually(lambda: is_answered(world, person), "it is back")
+
+
+# The command line.
+
+
+def test_the_command_line_reads_the_token_for_each_call_and_refuses_a_file_that_others_can_read(world, tmp_path):
+    def said(*words: str, **more: str):
+        place = {"KEYSTEAD_ADDRESS": world.address, "KEYSTEAD_CA": str(world.service.folder / "pki/ca.pem")}
+        return world.service.keystead(*words, check=False, env={**place, "KEYSTEAD_TOKEN_FILE": str(file), **more})
+
+    file = tmp_path / "token"
+    file.write_text("nothing")
+    file.chmod(0o644)
+    told = said("organizations", "list")
+    assert (told.returncode, told.stderr) == (
+        2,
+        f"keystead: KEYSTEAD_TOKEN_FILE: {file} can be used by others than you: chmod 600 {file}\n",
+    )
+    file.chmod(0o600)
+    told = said("organizations", "list")
+    assert told.returncode == 1
+    assert "reason: BEARER_TOKEN_REJECTED" in told.stderr
+    file.write_text(world.token("auditors") + "\n")
+    assert world.own.id in said("organizations", "list").stdout
+    file.write_text(world.token("auditors", iat=int(time.time()) - 60, exp=int(time.time()) - 1))
+    assert "next: write a new token to the file" in said("organizations", "list").stderr
+    mine = world.service.identity("operator")
+    both = said(
+        "organizations",
+        "list",
+        KEYSTEAD_ADDRESS=world.service.address,
+        **{name: mine[name] for name in ("KEYSTEAD_CERT", "KEYSTEAD_KEY")},
+    )
+    assert "next: unset KEYSTEAD_CERT KEYSTEAD_KEY, or unset KEYSTEAD_TOKEN_FILE" in both.stderr
+    file.write_text("two words")
+    assert "does not hold a bearer token and nothing else" in said("health").stderr
+    file.unlink()
+    assert said("health").stderr == f"keystead: KEYSTEAD_TOKEN_FILE: {file}: No such file or directory.\n"
+    file.mkdir()
+    assert "Is a directory" in said("health").stderr
