@@ -6,9 +6,19 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 from server.domain.roles import Role
-from server.grpc_api.policy import Policy
+from server.grpc_api.policy import Policy, PolicyError
+from server.people import Person
 
 GRANT = '[[grants]]\nidentity = "spiffe://test/{name}"\nrole = "service"\norganizations = ["acme"]\n'
+
+
+PEOPLE = """[[people]]
+issuer = "https://one"
+claim = "groups"
+value = "{value}"
+role = "{role}"
+organizations = ["{organization}"]
+"""
 
 
 class SlowPolicy(Policy):
@@ -57,3 +67,40 @@ def test_a_file_that_cannot_be_read_leaves_the_last_good_one_in_force_and_is_tri
     policy.reading.clear()
     assert policy.caller("spiffe://test/first").grants
     assert not policy.reading.is_set()
+
+
+def test_a_person_has_the_grants_of_every_entry_that_fits_and_none_of_an_identity(file):
+    entries = (("a", "administrator", "acme"), ("b", "auditor", "globex"), ("c", "auditor", "initech"))
+    people = "".join(PEOPLE.format(value=it[0], role=it[1], organization=it[2]) for it in entries)
+    file.write_text(GRANT.format(name="first") + people)
+    policy = Policy(file)
+    caller = policy.person(Person("https://one", "spiffe://test/first", {"groups": ["a", "b"]}))
+    assert [(it.role, *it.organizations) for it in caller.grants] == [
+        (Role.ADMINISTRATOR, "acme"),
+        (Role.AUDITOR, "globex"),
+    ]
+    assert policy.person(Person("https://two", "x", {"groups": ["a", "b"]})).grants == ()
+    assert policy.caller("oidc:https://one#x").grants == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PEOPLE.format(value="a", role="operator", organization="acme"),
+        PEOPLE.format(value="a", role="service", organization="acme"),
+        PEOPLE.format(value="a", role="console", organization="acme"),
+        PEOPLE.format(value="", role="auditor", organization="acme"),
+        PEOPLE.format(value="a", role="auditor", organization="Not An Id"),
+        PEOPLE.format(value="a", role="auditor", organization="acme").replace("groups", "aud"),
+        PEOPLE.format(value="a", role="auditor", organization="acme").replace("issuer", "issued_by"),
+        PEOPLE.format(value="a", role="auditor", organization="acme").replace('["acme"]', "[]"),
+        GRANT.format(name="x").replace("service", "console"),
+        GRANT.format(name="x").replace("service", "operator"),
+        GRANT.format(name="x").replace("service", "root"),
+        GRANT.format(name="x") + '[[grants]]\nidentity = "spiffe://test/x"\nrole = "console"\n',
+    ],
+)
+def test_a_policy_that_grants_what_cannot_be_is_no_policy(file, text):
+    file.write_text(text)
+    with pytest.raises(PolicyError):
+        Policy(file)
