@@ -164,7 +164,6 @@ class People:
             iss={"essential": True, "value": issuer.url},
             aud={"essential": True, "value": issuer.audience},
             sub={"essential": True},
-            iat={"essential": True},
         )
         ends, issued = claims.get("exp"), claims.get("iat")
         try:

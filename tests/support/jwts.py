@@ -31,8 +31,11 @@ class Signer:
     algorithm: str = "RS256"
     kid: str = field(default_factory=lambda: os.urandom(8).hex())
     bits: int = 2048
+    private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None
 
     def __post_init__(self) -> None:
+        if self.private is not None:
+            return
         if self.algorithm in CURVES:
             self.private = ec.generate_private_key(CURVES[self.algorithm][0])
         else:

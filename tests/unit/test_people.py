@@ -17,6 +17,7 @@ from tests.support.jwts import Signer, claims_of, key_set, made, with_secret
 ISSUER, OTHER = "https://login.example.com", "https://other.example.com"
 RSA, PSS, EC = Signer(), Signer("PS256"), Signer("ES256")
 THEIRS = Signer()
+AS_PSS = Signer("PS256", private=RSA.private)
 SKEW = 30
 
 
@@ -99,6 +100,7 @@ FORGED = {
     "nested deeply": lambda: raw({}, b"[" * 4000),
     "not UTF-8": lambda: raw({}, json.dumps(claims()).encode("utf-16")),
     "very long": lambda: RSA.token(claims(groups=["x" * TOKEN_LIMIT])),
+    "a little too long": lambda: RSA.token(claims(groups=["x" * 5950])),
     "wrong key": lambda: raw({}, claims(), THEIRS),
     "changed": lambda: RSA.token(claims()).replace(".", ".e30", 1),
     "other claims": lambda: swapped(RSA.token(claims()), RSA.token(claims(sub="bob"))),
@@ -138,7 +140,7 @@ FORGED = {
     "HS with the key's JSON": lambda: made(
         {"alg": "HS256", "kid": RSA.kid}, claims(), with_secret(json.dumps(RSA.jwk()).encode())
     ),
-    "another algorithm of the key's kind": lambda: made({"alg": "PS256", "kid": RSA.kid}, claims(), PSS.sign),
+    "another algorithm of the key's kind": lambda: made({"alg": "PS256", "kid": RSA.kid}, claims(), AS_PSS.sign),
     "a key of another kind": lambda: made({"alg": "ES256", "kid": RSA.kid}, claims(), EC.sign),
     "no key": lambda: raw({"kid": None}, claims()),
     "key as a number": lambda: raw({"kid": 1}, claims()),
@@ -149,6 +151,8 @@ FORGED = {
     "says where keys are": lambda: raw({"jku": "https://evil.example.com/jwks"}, claims()),
     "brings a certificate": lambda: raw({"x5c": ["abc"]}, claims()),
     "says where certificates are": lambda: raw({"x5u": "https://evil.example.com/x"}, claims()),
+    "critical, though known": lambda: raw({"crit": ["kid"]}, claims()),
+    "encoded as ever, and critical": lambda: raw({"b64": True, "crit": ["b64"]}, claims()),
     "critical": lambda: raw({"crit": ["exp"], "exp": 1}, claims()),
     "unencoded": lambda: raw({"b64": False, "crit": ["b64"]}, claims()),
     "of another kind": lambda: RSA.token(claims(), typ="logout+jwt"),
@@ -177,6 +181,13 @@ def test_a_token_whose_time_is_over_is_told_so_if_all_else_is_good(seconds):
     for forged in (raw({}, claims(**over), THEIRS), RSA.token(claims(aud="others", **over))):
         with pytest.raises(BearerTokenRejectedError):
             PEOPLE.person(forged)
+
+
+def test_a_token_may_be_as_long_as_is_told():
+    token = RSA.token(claims(groups=["x" * 5600]))
+    assert TOKEN_LIMIT - 200 < len(token) <= TOKEN_LIMIT
+    assert PEOPLE.person(token)
+    assert len(FORGED["a little too long"]()) < TOKEN_LIMIT + 500
 
 
 def test_an_algorithm_that_the_issuer_is_not_set_to_is_refused():
