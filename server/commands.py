@@ -23,11 +23,13 @@ def serve(
     from server.observability import logging
     from server.observability.metrics import MetricsError, watching
     from server.observability.samples import of_this_process
+    from server.private_memory import keep_memory_private
     from server.settings import SettingsError, load_settings
     from server.stop_signal import stop_signal
     from server.supervisor import EX_CONFIG, AddressInUseError, supervise
 
     stopping = stop_signal()
+    keep_memory_private()  # It holds no key, but the settings with the database's password.
     logging.configure("supervisor")
     try:
         settings = load_settings(config)

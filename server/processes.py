@@ -22,6 +22,7 @@ from server.grpc_api.policy import PolicyError
 from server.grpc_api.server import ListenError
 from server.observability import logging
 from server.observability.tracing import TracingError
+from server.private_memory import keep_memory_private
 from server.settings import Settings, SettingsError, load_settings
 from server.stop_signal import stop_signal
 from server.storage import migrate as migrate_database
@@ -59,6 +60,7 @@ def _faults_told() -> Iterator[None]:
 
 def _child(name: str, config: Path, run: Callable[[Settings], None]) -> None:
     die_with_supervisor()
+    keep_memory_private()
     await_release()
     faulthandler.enable()  # If the token's library crashes, the log says in which call: names and places, no values.
     logging.configure(process_name(name))
@@ -95,6 +97,7 @@ def migrate(config: Path) -> None:
 
 def probe(config: Path, *, as_json: bool) -> None:
     """Print what the token can do."""
+    keep_memory_private()
     with _faults_told():
         report = bootstrap.probe(load_settings(config))
     if as_json:
@@ -106,6 +109,7 @@ def probe(config: Path, *, as_json: bool) -> None:
 
 def reconcile(config: Path, *, as_json: bool) -> None:
     """Print what does not fit between token and database; exit status 1 if anything does not."""
+    keep_memory_private()
     logging.silence()  # What would be logged is what is printed.
     with _faults_told():
         found = bootstrap.reconcile(load_settings(config))
