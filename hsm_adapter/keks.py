@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hsm_adapter.constants import Mechanism
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmUnavailableError, KekBindingError, KekRejectedError, RejectedInputError
+from hsm_adapter.floor import Turns
 from hsm_adapter.kek_cache import LoadedKek
 from hsm_adapter.mechanisms import AES_KW, IV_SIZE, TAG_SIZE, WRAPPED_SIZE
 from hsm_adapter.objects import Objects
@@ -150,13 +151,21 @@ class KeksInUse:
     """
 
     def __init__(
-        self, *, recovery: Recovery, pool: SessionPool, objects: Objects, work: KekWork, session: Session
+        self,
+        *,
+        recovery: Recovery,
+        pool: SessionPool,
+        objects: Objects,
+        work: KekWork,
+        session: Session,
+        turns: Turns,
     ) -> None:
         self._recovery = recovery
         self._pool = pool
         self._objects = objects
         self._work = work
         self._session = session
+        self._turns = turns
         self.hits = 0
 
     def encrypt(self, kek: KekToUse, plaintext: bytes, associated_data: bytes) -> bytes:
@@ -165,6 +174,7 @@ class KeksInUse:
         Raises:
             As `decrypt`, save that nothing can be wrong with the plaintext.
         """
+        self._turns.next()
         return self._work.encrypt(self._session, self._loaded(kek), plaintext, associated_data)
 
     def decrypt(self, kek: KekToUse, sealed: bytes, associated_data: bytes) -> bytes:
@@ -177,6 +187,7 @@ class KeksInUse:
         """
         if len(sealed) < BINDING_SIZE:
             raise RejectedInputError("A ciphertext is too short.")
+        self._turns.next()
         handle = self._loaded(kek)
         try:
             return self._work.decrypt(self._session, handle, sealed, associated_data)

@@ -18,6 +18,7 @@ from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmPolicyError, KekBindingError, RejectedInputError
+from hsm_adapter.floor import Floor, Turns
 from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekStatistics
 from hsm_adapter.keks import KeksInUse, KekToUse, KekWork, WrappedKek
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, OAEP_SHA256
@@ -81,6 +82,7 @@ class HsmToken:
         self._objects = Objects(pool)
         self._recovery = Recovery(module, pool, self._objects, profile)
         self._keks = KekWork(pool, self._objects, profile)
+        self._floor = Floor() if profile.is_software else None
 
     @classmethod
     @contextmanager
@@ -314,12 +316,19 @@ class HsmToken:
         """
 
         def run(session: Session) -> T:
+            turns = Turns(self._floor)
             in_use = KeksInUse(
-                recovery=self._recovery, pool=self._pool, objects=self._objects, work=self._keks, session=session
+                recovery=self._recovery,
+                pool=self._pool,
+                objects=self._objects,
+                work=self._keks,
+                session=session,
+                turns=turns,
             )
             try:
                 return work(in_use)
             finally:
+                turns.end()
                 self._pool.counter.add(hits=in_use.hits)
 
         return self._recovery.run(run, wanted=None if first is None else first.context)
