@@ -20,7 +20,7 @@ from hsm_adapter.keks import KeksInUse, KekToUse, WrappedKek
 from hsm_adapter.probe import CapabilityReport, Check, probe
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.statistics import HsmStatistics
-from hsm_adapter.templates import Role
+from hsm_adapter.templates import Role, SignatureAlgorithm
 from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
 from hsm_adapter.watchdog import Patience, demand_answering, watched
 
@@ -50,6 +50,7 @@ __all__ = [
     "Patience",
     "RejectedInputError",
     "Role",
+    "SignatureAlgorithm",
     "TokenMissingError",
     "WrappedKek",
     "demand_answering",

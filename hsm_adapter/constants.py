@@ -111,6 +111,8 @@ class Attribute(IntEnum):
     ALWAYS_SENSITIVE = 0x165
     MODIFIABLE = 0x170
     COPYABLE = 0x171
+    EC_PARAMS = 0x180
+    EC_POINT = 0x181
     WRAP_WITH_TRUSTED = 0x210
     UNWRAP_TEMPLATE = 0x40000212
     ALLOWED_MECHANISMS = 0x40000600
@@ -128,6 +130,7 @@ class KeyType(IntEnum):
     """Types of keys, `CKK_*`."""
 
     RSA = 0x00
+    EC = 0x03
     AES = 0x1F
 
 
@@ -137,8 +140,11 @@ class Mechanism(IntEnum):
     RSA_PKCS_KEY_PAIR_GEN = 0x0000
     RSA_PKCS = 0x0001
     RSA_PKCS_OAEP = 0x0009
+    RSA_PKCS_PSS = 0x000D
     SHA_1 = 0x0220
     SHA256 = 0x0250
+    EC_KEY_PAIR_GEN = 0x1040
+    ECDSA = 0x1041
     AES_KEY_GEN = 0x1080
     AES_ECB = 0x1081
     AES_CBC = 0x1082

@@ -67,6 +67,8 @@ _FUNCTIONS: dict[str, tuple[int, list[type]]] = {
     "C_Encrypt": (30, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
     "C_DecryptInit": (33, [c_ulong, MECHANISM_POINTER, c_ulong]),
     "C_Decrypt": (34, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
+    "C_SignInit": (42, [c_ulong, MECHANISM_POINTER, c_ulong]),
+    "C_Sign": (43, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
     "C_GenerateKey": (58, [c_ulong, MECHANISM_POINTER, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
     "C_GenerateKeyPair": (
         59,
@@ -353,6 +355,11 @@ class Cryptoki:
         """Return the plaintext."""
         self._call("C_DecryptInit", session, mechanism.pointer, key)
         return self._crypt("C_Decrypt", session, data)
+
+    def sign(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
+        """Return the signature of a digest, of at most 512 bytes."""
+        self._call("C_SignInit", session, mechanism.pointer, key)
+        return self._crypt("C_Sign", session, data)
 
     def _crypt(self, function: str, session: int, data: bytes) -> bytes:
         size = len(data)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hsm_adapter import templates
+from hsm_adapter import signing, templates
 from hsm_adapter.constants import Attribute, KeyType, Mechanism, ObjectClass
 from hsm_adapter.cryptoki import Cryptoki, CryptokiError
 from hsm_adapter.errors import HsmError
@@ -26,6 +26,7 @@ from hsm_adapter.pin_file import PinFile
 from hsm_adapter.profiles import PROFILES, Profile
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.structures import MechanismCall, Template
+from hsm_adapter.templates import SignatureAlgorithm
 from hsm_adapter.token import HsmSettings
 from hsm_adapter.token_info import TokenInfo
 
@@ -64,6 +65,7 @@ class CapabilityReport:
         profile: the profile's name.
         is_software: its keys live in the memory of the host.
         trust_mode: "flags": the attributes of keys hold, but who steals the PIN can still take out KEKs.
+        signature_algorithm: how audit keys of this token sign; None if the token does not sign.
         checks: all that was tried, in order.
     """
 
@@ -71,6 +73,7 @@ class CapabilityReport:
     profile: str
     is_software: bool
     trust_mode: str
+    signature_algorithm: SignatureAlgorithm | None
     checks: tuple[Check, ...]
 
     @property
@@ -80,7 +83,8 @@ class CapabilityReport:
 
     def as_dict(self) -> dict[str, object]:
         """Return the report in JSON's types."""
-        return {"ok": self.ok, **asdict(self)}
+        signs = self.signature_algorithm.value if self.signature_algorithm else None
+        return {"ok": self.ok, **asdict(self), "signature_algorithm": signs}
 
 
 class _ProbeError(Exception):
@@ -110,7 +114,7 @@ def probe(settings: HsmSettings) -> CapabilityReport:
             checks = tuple(_tried(pool, name, check) for name, check in trial.checks())
     finally:
         pool.close()
-    return CapabilityReport(token, profile.name, profile.is_software, "flags", checks)
+    return CapabilityReport(token, profile.name, profile.is_software, "flags", trial.signs_with, checks)
 
 
 def _tried(pool: SessionPool, name: str, check: Callable[[Session], None]) -> Check:
@@ -145,6 +149,7 @@ class _Trial:
         self._objects = Objects(pool)
         self._profile = profile
         self._holder = holder
+        self.signs_with: SignatureAlgorithm | None = None
 
     def checks(self) -> Iterator[tuple[str, Callable[[Session], None]]]:
         yield "RSA key pair with the template of a wrapping key", self._wrapping_key
@@ -165,6 +170,8 @@ class _Trial:
         yield "a KEK in use cannot be wrapped", self._no_export
         yield "nothing unwraps under a main key as readable", self._no_weak_unwrap
         yield "a main key wraps with AES-KW alone", self._no_other_wrap
+        yield "an audit key signs, with ECDSA over P-256 or else RSA-PSS", self._signature
+        yield "an audit key does nothing but sign", self._nothing_but_signatures
 
     # What the checks are made of.
 
@@ -327,3 +334,28 @@ class _Trial:
         for mechanism in (Mechanism.AES_ECB, Mechanism.AES_CBC):
             with _must_fail(f"lets a main key wrap with {mechanism.name}"):
                 self._p11.wrap_key(session.handle, MechanismCall(mechanism), main_key, born)
+
+    # Audit keys.
+
+    def _signature(self, session: Session) -> None:
+        first, *others = SignatureAlgorithm
+        try:
+            self._signs(session, first)
+        except (CryptokiError, HsmError):
+            for algorithm in others:
+                self._signs(session, algorithm)
+
+    def _signs(self, session: Session, algorithm: SignatureAlgorithm) -> None:
+        private, public = signing.make_pair(self._p11, session.handle, b"probe", algorithm, token=False)
+        self._objects.read_back(session, private, templates.AUDIT_KEY_FLAGS.but({Attribute.TOKEN: False}))
+        signing.verify(public, signing.sign(self._p11, session.handle, private, algorithm, _CONTEXT), _CONTEXT)
+        self.signs_with = algorithm
+
+    def _nothing_but_signatures(self, session: Session) -> None:
+        algorithm = self.signs_with or next(iter(SignatureAlgorithm))
+        private, _ = signing.make_pair(self._p11, session.handle, b"probe", algorithm, token=False)
+        for attribute in (Attribute.EXTRACTABLE, Attribute.DECRYPT, Attribute.UNWRAP):
+            with _must_fail(f"lets {attribute.name} of an audit key be changed"):
+                self._p11.set_attributes(session.handle, private, Template({attribute: True}))
+        with _must_fail("copies an audit key"):
+            self._p11.copy_object(session.handle, private, Template({Attribute.TOKEN: False}))

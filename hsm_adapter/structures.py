@@ -90,6 +90,12 @@ class CkOaepParams(Structure):
     ]
 
 
+class CkPssParams(Structure):
+    """`CK_RSA_PKCS_PSS_PARAMS`."""
+
+    _fields_: ClassVar = [("hash_algorithm", c_ulong), ("mgf", c_ulong), ("salt_length", c_ulong)]
+
+
 class CkGcmParams(Structure):
     """`CK_GCM_PARAMS`."""
 
@@ -205,6 +211,11 @@ class MechanismCall:
 def oaep(hash_algorithm: Mechanism, mgf: Mgf) -> MechanismCall:
     """Return RSAES-OAEP with an empty label."""
     return MechanismCall(Mechanism.RSA_PKCS_OAEP, CkOaepParams(hash_algorithm, mgf, CKZ_DATA_SPECIFIED, None, 0))
+
+
+def pss(hash_algorithm: Mechanism, mgf: Mgf, salt_length: int) -> MechanismCall:
+    """Return RSASSA-PSS over a digest that the caller has made."""
+    return MechanismCall(Mechanism.RSA_PKCS_PSS, CkPssParams(hash_algorithm, mgf, salt_length))
 
 
 class GcmCall(MechanismCall):

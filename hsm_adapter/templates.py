@@ -19,6 +19,10 @@ from hsm_adapter.structures import Flags, Template, Value
 Attributes = Mapping[A, Value]
 
 RSA_PUBLIC_EXPONENT = 65537
+_EXPONENT = RSA_PUBLIC_EXPONENT.to_bytes(3, "big")
+AUDIT_MODULUS_BITS = 3072
+P256_OID = bytes.fromhex("06082a8648ce3d030107")
+"""The curve P-256 as CKA_EC_PARAMS names it: the DER of its object identifier, 1.2.840.10045.3.1.7."""
 
 
 class Role(Enum):
@@ -26,11 +30,32 @@ class Role(Enum):
 
     WRAPPING_KEY = "keystead wrapping-key"
     MAIN_KEY = "keystead main-key"
+    AUDIT_KEY = "keystead audit-key"
 
     @property
     def object_class(self) -> ObjectClass:
         """The class of the object that is kept."""
-        return ObjectClass.PRIVATE_KEY if self is Role.WRAPPING_KEY else ObjectClass.SECRET_KEY
+        return ObjectClass.SECRET_KEY if self is Role.MAIN_KEY else ObjectClass.PRIVATE_KEY
+
+
+class SignatureAlgorithm(Enum):
+    """How an audit key signs."""
+
+    ECDSA_P256_SHA256 = "ECDSA_P256_SHA256"
+    RSA_PSS_3072_SHA256 = "RSA_PSS_3072_SHA256"
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The one mechanism that such a key may be used with."""
+        return Mechanism.ECDSA if self is SignatureAlgorithm.ECDSA_P256_SHA256 else Mechanism.RSA_PKCS_PSS
+
+    @property
+    def key_pair(self) -> tuple[Mechanism, "Attributes"]:
+        """What makes such a pair, and what its public half says of its kind."""
+        if self is SignatureAlgorithm.ECDSA_P256_SHA256:
+            return Mechanism.EC_KEY_PAIR_GEN, {A.KEY_TYPE: KeyType.EC, A.EC_PARAMS: P256_OID}
+        rsa: Attributes = {A.KEY_TYPE: KeyType.RSA, A.MODULUS_BITS: AUDIT_MODULUS_BITS, A.PUBLIC_EXPONENT: _EXPONENT}
+        return Mechanism.RSA_PKCS_KEY_PAIR_GEN, rsa
 
 
 _NO_USAGE: Attributes = MappingProxyType(
@@ -97,7 +122,7 @@ def wrapping_public(modulus_bits: int) -> Template:
             A.VERIFY: False,
             A.WRAP: False,
             A.MODULUS_BITS: modulus_bits,
-            A.PUBLIC_EXPONENT: RSA_PUBLIC_EXPONENT.to_bytes(3, "big"),
+            A.PUBLIC_EXPONENT: _EXPONENT,
         }
     )
 
@@ -119,6 +144,35 @@ def wrapping_private(object_id: bytes, *, token: bool = True) -> Template:
             A.DERIVE: False,
             A.ALLOWED_MECHANISMS: (Mechanism.RSA_PKCS_OAEP,),
             A.UNWRAP_TEMPLATE: {A.KEY_TYPE: KeyType.AES, **_MAIN_KEY_RIGHTS, **_FIXED},
+            **_FIXED,
+        }
+    )
+
+
+def audit_public(algorithm: SignatureAlgorithm) -> Template:
+    """Return the public half of an audit key: read once and destroyed, it can do nothing."""
+    _, kind = algorithm.key_pair
+    no_usage: Attributes = {A.ENCRYPT: False, A.VERIFY: False, A.WRAP: False}
+    return Template({A.CLASS: ObjectClass.PUBLIC_KEY, **kind, A.TOKEN: False, A.PRIVATE: False, **no_usage})
+
+
+def audit_private(object_id: bytes, algorithm: SignatureAlgorithm, *, token: bool = True) -> Template:
+    """Return the private half of an audit key: it signs by its one algorithm, and does nothing else."""
+    _, kind = algorithm.key_pair
+    return Template(
+        {
+            A.CLASS: ObjectClass.PRIVATE_KEY,
+            A.KEY_TYPE: kind[A.KEY_TYPE],
+            A.TOKEN: token,
+            **_named(Role.AUDIT_KEY, object_id),
+            **_HELD,
+            A.EXTRACTABLE: False,
+            A.SIGN: True,
+            A.SIGN_RECOVER: False,
+            A.DECRYPT: False,
+            A.UNWRAP: False,
+            A.DERIVE: False,
+            A.ALLOWED_MECHANISMS: (algorithm.mechanism,),
             **_FIXED,
         }
     )
@@ -211,6 +265,20 @@ WRAPPING_KEY_FLAGS = Flags(
         A.UNWRAP: True,
         A.DECRYPT: False,
         A.SIGN_RECOVER: False,
+        A.LOCAL: True,
+        A.ALWAYS_SENSITIVE: True,
+        A.NEVER_EXTRACTABLE: True,
+    }
+)
+AUDIT_KEY_FLAGS = Flags(
+    {
+        **_SHARED_FLAGS,
+        A.TOKEN: True,
+        A.EXTRACTABLE: False,
+        A.SIGN: True,
+        A.SIGN_RECOVER: False,
+        A.DECRYPT: False,
+        A.UNWRAP: False,
         A.LOCAL: True,
         A.ALWAYS_SENSITIVE: True,
         A.NEVER_EXTRACTABLE: True,

@@ -14,7 +14,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm_adapter import templates
+from hsm_adapter import signing, templates
 from hsm_adapter.constants import Attribute, Mechanism
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmPolicyError, KekBindingError, RejectedInputError
@@ -30,7 +30,7 @@ from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.statistics import HsmStatistics
-from hsm_adapter.templates import Role
+from hsm_adapter.templates import Role, SignatureAlgorithm
 from hsm_adapter.token_info import TokenInfo
 
 T = TypeVar("T")
@@ -260,6 +260,41 @@ class HsmToken:
     def destroy(self, role: Role, object_id: bytes) -> None:
         """Destroy what has this role and id; nothing is no error."""
         self._recovery.run(lambda session: self._objects.destroy(session, role, object_id))
+
+    # Audit keys.
+
+    def create_audit_key(self, object_id: bytes, algorithm: SignatureAlgorithm) -> bytes:
+        """Make a pair that signs and return its public half, DER SubjectPublicKeyInfo. What had this id is replaced.
+
+        It is proven: what it signs fits the public half.
+        """
+
+        def work(session: Session) -> bytes:
+            self._objects.destroy(session, Role.AUDIT_KEY, object_id)
+            private, public = signing.make_pair(self._cryptoki, session.handle, object_id, algorithm, token=True)
+            with self._destroyed_on_error(session, private):
+                self._objects.read_back(session, private, templates.AUDIT_KEY_FLAGS)
+                signature = signing.sign(self._cryptoki, session.handle, private, algorithm, object_id)
+                signing.verify(public, signature, object_id)
+            return signing.to_der(public)
+
+        return self._recovery.run(work)
+
+    def sign(self, audit_key: bytes, algorithm: SignatureAlgorithm, message: bytes) -> bytes:
+        """Return the signature of a message by an audit key of this algorithm; of ECDSA as DER.
+
+        Raises:
+            ObjectMissingError: there is no such key.
+        """
+        return self._recovery.run(
+            lambda session: signing.sign(
+                self._cryptoki,
+                session.handle,
+                self._objects.find(session, Role.AUDIT_KEY, audit_key),
+                algorithm,
+                message,
+            )
+        )
 
     # KEKs.
 

@@ -142,6 +142,8 @@ def _print(report: CapabilityReport) -> None:
     lines += [
         f"  {'FAIL' if it.fault else 'ok  '} {it.name}" + f": {it.fault}" * bool(it.fault) for it in report.checks
     ]
+    if report.signature_algorithm:
+        lines.append(f"Audit keys sign with {report.signature_algorithm.value}.")
     lines.append(f"Trust mode {report.trust_mode}: who steals the PIN can still take KEKs out of the token.")
     lines.append("The service can run on it." if report.ok else "The service cannot run on it.")
     for line in lines:

@@ -33,7 +33,8 @@ def test_the_probe_tells_people_what_the_token_can_do(nobody, config):
     told = nobody.says("hsm", "probe").splitlines()
     assert told[0].startswith("keystead · SoftHSM project SoftHSM v2 2.6 · a software token")
     assert len([line for line in told if line.startswith("  ok   ")]) >= 19
-    assert told[-2:] == [
+    assert told[-3:] == [
+        "Audit keys sign with ECDSA_P256_SHA256.",
         "Trust mode flags: who steals the PIN can still take KEKs out of the token.",
         "The service can run on it.",
     ]

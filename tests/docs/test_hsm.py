@@ -15,6 +15,7 @@ STANDARD = PROFILES["standard"]
 ROLES = {
     "wrapping key": templates.wrapping_private(bytes(16)),
     "main key": templates.unwrapped_main_key(bytes(16), STANDARD),
+    "audit key": templates.audit_private(bytes(16), templates.SignatureAlgorithm.ECDSA_P256_SHA256),
     "KEK, birth": templates.kek_birth(),
     "KEK, use": templates.kek_use(STANDARD),
     "KEK, re-wrap": templates.kek_rewrap(STANDARD),
@@ -46,6 +47,9 @@ def test_every_role_has_the_attributes_that_are_told():
     # A main key that the token makes is not another one.
     made = attributes(templates.generated_main_key(bytes(16)))
     assert made == attributes(ROLES["main key"])
+    # An audit key of the other algorithm differs in the mechanism alone.
+    other = attributes(templates.audit_private(bytes(16), templates.SignatureAlgorithm.RSA_PSS_3072_SHA256))
+    assert other == {**attributes(ROLES["audit key"]), "CKA_ALLOWED_MECHANISMS": "RSA_PKCS_PSS"}
 
 
 def test_every_check_of_the_probe_is_told_in_its_order(service):
@@ -65,7 +69,7 @@ def test_the_mechanisms_are_those_of_pkcs11():
     rows = table(HSM, "What the token must be able to do", "mechanism")
     named = {word.strip(",") for mechanism, _ in rows for word in mechanism.split() if word.startswith(("CKM", "CKG"))}
     assert named <= {f"CKM_{it.name}" for it in Mechanism} | {f"CKG_{it.name}" for it in Mgf}
-    assert len(rows) == 5
+    assert len(rows) == 8
 
 
 def test_a_token_is_said_to_be_proven_or_only_read_about():

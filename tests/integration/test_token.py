@@ -1,6 +1,7 @@
 """What the service asks of a token, on a real SoftHSM2."""
 
 import secrets
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +9,16 @@ from cryptography.hazmat.primitives import keywrap
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm_adapter import KekBindingError, KekRejectedError, ObjectMissingError, RejectedInputError, Role, WrappedKek
+from hsm_adapter import (
+    HsmError,
+    KekBindingError,
+    KekRejectedError,
+    ObjectMissingError,
+    RejectedInputError,
+    Role,
+    SignatureAlgorithm,
+    WrappedKek,
+)
 from hsm_adapter.constants import Attribute
 from hsm_adapter.structures import Template
 from tests.support.crypto import WRONG_PADDINGS, encrypt, fingerprint, openssl_encrypt, public_key
@@ -106,6 +116,34 @@ def test_making_a_key_again_under_its_id_leaves_one(token, count_objects):
 def test_a_wrapping_key_keeps_its_public_half(token, wrapping):
     assert token.wrapping_public_key(wrapping[0]) == wrapping[1]
     assert public_key(wrapping[1]).public_numbers().e == 65537
+
+
+@pytest.mark.parametrize("algorithm", SignatureAlgorithm)
+def test_an_audit_key_signs_as_openssl_verifies_and_does_nothing_else(token, tmp_path, count_objects, algorithm):
+    before, audit_id = count_objects(), new_id()
+    der = token.create_audit_key(audit_id, algorithm)
+    for name, content in (
+        ("key.der", der),
+        ("signed", b"a message"),
+        ("sig", token.sign(audit_id, algorithm, b"a message")),
+    ):
+        (tmp_path / name).write_bytes(content)
+    verify = ["openssl", "dgst", "-sha256", "-verify", "key.der", "-keyform", "DER", "-signature", "sig"]
+    if algorithm is SignatureAlgorithm.RSA_PSS_3072_SHA256:
+        verify += ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]
+    told = subprocess.run([*verify, "signed"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.stdout == "Verified OK\n", told
+    (tmp_path / "signed").write_bytes(b"another message")
+    assert subprocess.run([*verify, "signed"], cwd=tmp_path, capture_output=True, check=False).returncode == 1
+    with pytest.raises(HsmError):
+        token.sign(audit_id, next(it for it in SignatureAlgorithm if it is not algorithm), b"a message")
+    with pytest.raises(ObjectMissingError):
+        token.examine_main_key(audit_id, bytes(384))
+    assert count_objects() == before + 1
+    token.destroy(Role.AUDIT_KEY, audit_id)
+    with pytest.raises(ObjectMissingError):
+        token.sign(audit_id, algorithm, b"a message")
+    assert count_objects() == before
 
 
 def test_a_kek_is_what_the_standards_say(token, main_key):
