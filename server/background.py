@@ -11,8 +11,10 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def repeated(name: str, interval: float, work: Callable[[], None]) -> Iterator[None]:
-    """Do the work every `interval` seconds while the block lasts, and once more at its end."""
+def repeated(
+    name: str, interval: float, work: Callable[[], None], last: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Do the work every `interval` seconds while the block lasts, and once more at its end, or then what is `last`."""
     ended = threading.Event()
 
     def run() -> None:
@@ -26,7 +28,7 @@ def repeated(name: str, interval: float, work: Callable[[], None]) -> Iterator[N
     finally:
         ended.set()
         thread.join()
-        _try(name, work)
+        _try(name, last or work)
 
 
 def _try(name: str, work: Callable[[], None]) -> None:

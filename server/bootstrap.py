@@ -56,8 +56,8 @@ from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.reconcile import Reconcile, Reconciliation
 
-USES_INTERVAL = 1.0
-"""Seconds between two times that a worker writes down how much content keys were used."""
+RECORDS_INTERVAL = 0.15
+"""Seconds that a worker rests between two times that it writes down what was done with content keys, and refused."""
 KEKS_INTERVAL = 10.0
 """Seconds between two times that a worker unloads the KEKs that were not used for long."""
 PUBLISH_INTERVAL = 1.0
@@ -214,7 +214,7 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         with (
             people.kept() if people else nullcontext(),
             do.authorities.kept(),
-            repeated("uses", USES_INTERVAL, do.uses.write),
+            repeated("records", RECORDS_INTERVAL, do.records.write, last=lambda: do.records.write(is_last=True)),
             repeated("keks", KEKS_INTERVAL, parts.custody.unload_keks),
             _published(parts, numbers.samples, certificates, lambda: _kek_samples(parts.custody, do.authorities)),
         ):

@@ -183,6 +183,13 @@ class LifeSettings(_Section):
     """What wrapping keys are made for if the request leaves it open."""
 
 
+class AuditSettings(_Section):
+    """How strict the audit log is."""
+
+    serve_unrecorded: bool = _LIMITS.serves_unrecorded
+    """Whether content keys are handed out though their use cannot be recorded."""
+
+
 class MetricsSettings(_Section):
     """Where Prometheus fetches metrics."""
 
@@ -215,6 +222,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings
     hsm: HsmSettings
     life: LifeSettings = LifeSettings()
+    audit: AuditSettings = AuditSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
 
@@ -245,6 +253,9 @@ class Settings(BaseSettings):
             kek_encryptions=self.life.kek_encryptions,
             revocation_bound=self.life.revocation_bound,
             authority_lease=self.life.revocation_bound / 2,
+            # As long as content keys may go on without the database, their records may wait for it.
+            unwritten_records=max(_LIMITS.unwritten_records, self.life.revocation_bound / 2),
+            serves_unrecorded=self.audit.serve_unrecorded,
             intent_age=self.life.intent_age,
             default_algorithm=self.life.wrapping_key_algorithm,
         )

@@ -1,8 +1,14 @@
-"""What is recorded of every change."""
+"""What is recorded: every change, every refusal, and the use of content keys.
 
+An event is written once and never changed. In each organisation events are numbered from 1, without gaps, and are the
+leaves of a Merkle tree (merkle.py), whose root is signed in the token (checkpoints.py).
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from server.domain.ids import ObjectId, OrganizationId
 
@@ -22,22 +28,102 @@ class AuditAction(StrEnum):
     ROTATION_DUE = "ROTATION_DUE"
     BYOK_ENABLED = "BYOK_ENABLED"
     BYOK_DISABLED = "BYOK_DISABLED"
+    ROTATION_STARTED = "ROTATION_STARTED"
+    ROTATION_ENDED = "ROTATION_ENDED"
     ROTATION_PAUSED = "ROTATION_PAUSED"
     ROTATION_RESUMED = "ROTATION_RESUMED"
     KEK_CREATED = "KEK_CREATED"
     KEK_VERSION_CREATED = "KEK_VERSION_CREATED"
+    CONTENT_KEYS_USED = "CONTENT_KEYS_USED"
+    """Content keys were made, wrapped, unwrapped or rewrapped, or that was refused: counted over a moment."""
+    RECORDS_LOST = "RECORDS_LOST"
+    """Content keys were used whose records could not be kept: the operator's settings let them be used all the same."""
+    REFUSED = "REFUSED"
+    """A request was refused."""
+
+
+COUNTED = frozenset({AuditAction.CONTENT_KEYS_USED, AuditAction.RECORDS_LOST, AuditAction.REFUSED})
+"""What is collected by a process for a moment before it is written, so that its time may be a little behind."""
+
+_COLLECTIONS: Mapping[AuditAction, str] = MappingProxyType(
+    {
+        AuditAction.WRAPPING_KEY_CREATED: "wrappingKeys",
+        AuditAction.WRAPPING_KEY_ENDED: "wrappingKeys",
+        AuditAction.UPLOAD_REJECTED: "wrappingKeys",
+        AuditAction.MAIN_KEY_IMPORTED: "mainKeys",
+        AuditAction.MAIN_KEY_MOVED: "mainKeys",
+        AuditAction.MAIN_KEY_VERIFIED: "mainKeys",
+        AuditAction.MAIN_KEY_MISSING: "mainKeys",
+        AuditAction.MAIN_KEY_FOUND: "mainKeys",
+        AuditAction.ROTATION_DUE: "mainKeys",
+        AuditAction.ROTATION_STARTED: "rotations",
+        AuditAction.ROTATION_ENDED: "rotations",
+        AuditAction.ROTATION_PAUSED: "rotations",
+        AuditAction.ROTATION_RESUMED: "rotations",
+        AuditAction.KEK_CREATED: "keks",
+        AuditAction.KEK_VERSION_CREATED: "keks",
+        AuditAction.CONTENT_KEYS_USED: "keks",
+    }
+)
+"""Where the subject of an event is to be found; what is not here has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One change, written in the transaction that makes it."""
+    """Something that happened in an organisation."""
 
     organization: OrganizationId
     time: datetime
+    """When; of what was counted over a moment, its end."""
     actor: str
-    """The caller's identity, or "steward"."""
+    """The caller's identity, or "steward"; "*" for many callers together."""
     action: AuditAction
     subject: ObjectId | None
-    """The key that it happened to."""
+    """The key or rotation that it happened to."""
     from_state: str | None = None
     to_state: str | None = None
+    main_key: ObjectId | None = None
+    """The main key that it was under."""
+    kek_count: int | None = None
+    """KEKs under the main key of a move, or re-wrapped by a rotation."""
+    operation: str | None = None
+    """What was asked for, by the name of its rpc."""
+    reason: str | None = None
+    """Why it was refused, as the caller was told; None if it was not."""
+    resource: str | None = None
+    """What a refused request named."""
+    note: str | None = None
+    """What a person wrote to it."""
+    count: int | None = None
+    """Content keys, or refused requests."""
+    since: datetime | None = None
+    """When that began to be counted."""
+    request_id: str | None = None
+    """The change's own id, if its caller gave it one."""
+    call_id: str | None = None
+    """Under which the log tells of the call; of several, the last."""
+
+    @property
+    def subject_name(self) -> str | None:
+        """Return the resource name of what it is about."""
+        if self.subject is None:
+            return self.resource
+        return f"organizations/{self.organization}/{_COLLECTIONS[self.action]}/{self.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event in its place."""
+
+    sequence: int
+    event: AuditEvent
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events are looked for; None is any."""
+
+    since: datetime | None = None
+    before: datetime | None = None
+    actions: frozenset[AuditAction] | None = None
+    actor: str | None = None

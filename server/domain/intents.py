@@ -16,6 +16,7 @@ class ObjectRole(StrEnum):
 
     WRAPPING_KEY = "WRAPPING_KEY"
     MAIN_KEY = "MAIN_KEY"
+    AUDIT_KEY = "AUDIT_KEY"
 
 
 class Purpose(StrEnum):

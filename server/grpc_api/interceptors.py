@@ -1,4 +1,4 @@
-"""What every call passes on its way in: it gets an id, and is counted; of a change there is a line in the log."""
+"""What every call passes on its way in: it gets an id, and is counted; changes are logged, and refusals recorded."""
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
@@ -7,12 +7,14 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 from typing_extensions import override
 
-from server.grpc_api.changes import is_change, log_change
+from server.grpc_api.changes import log_change
 from server.grpc_api.codes import code_of
+from server.grpc_api.refusals import is_change, refusal_of, request_id_of
 from server.grpc_api.spans import traced_handler
 from server.observability.calls import CallCounts, MethodCalls
 from server.observability.current_call import CurrentCall, begin_call, current_call
 from server.observability.tracing import Tracing
+from server.use_cases import Refusal
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Details = grpc.HandlerCallDetails
@@ -27,9 +29,10 @@ class Observer(grpc.ServerInterceptor):
     What a method is wrapped in is made once, at its first call; calls of methods that do not exist are not counted.
     """
 
-    def __init__(self, counts: CallCounts, tracing: Tracing | None) -> None:
+    def __init__(self, counts: CallCounts, tracing: Tracing | None, refused: Callable[[Refusal], None]) -> None:
         self._counts = counts
         self._tracing = tracing
+        self._refused = refused
         self._observed: dict[str, Handler] = {}
 
     @override
@@ -52,28 +55,52 @@ class Observer(grpc.ServerInterceptor):
         counts = self._counts.of(service, method)
         coding = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
-            is_logged = is_change(f"{service}.{method}")
-            behaviour = _answer(handler.unary_unary, counts, method if is_logged else None)
+            noted = _Noted(method, self._refused, changes=is_change(f"{service}.{method}"))
+            behaviour = _answer(handler.unary_unary, counts, noted)
             return grpc.unary_unary_rpc_method_handler(behaviour, *coding)
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(_answer(handler.stream_unary, counts), *coding)
         if getattr(handler.unary_stream, "experimental_non_blocking", False):
             return handler  # Health's Watch: it is over for its thread as soon as it has begun.
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, counts), *coding)
+            noted = _Noted(method, self._refused, changes=False)
+            return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, counts, noted), *coding)
         if handler.stream_stream:
             return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, counts), *coding)
         return handler
 
 
+class _Noted:
+    """What is written down of the calls of one method."""
+
+    def __init__(self, method: str, refused: Callable[[Refusal], None], *, changes: bool) -> None:
+        self._method = method
+        self._refused = refused
+        self._changes = changes
+
+    def begun(self, request: Any, call: CurrentCall) -> None:  # noqa: ANN401 - whichever message the method takes
+        if self._changes:
+            call.request_id = request_id_of(request)
+
+    def ended(self, request: Any, call: CurrentCall, code: str | None) -> None:  # noqa: ANN401 - likewise
+        if self._changes:
+            log_change(self._method, request, call, code or "OK")
+        if call.reason:
+            refusal = refusal_of(self._method, request, call, changes=self._changes)
+            if refusal is not None:
+                self._refused(refusal)
+
+
 def _answer(
-    behaviour: Callable[[R, Context], A], counts: MethodCalls, change: str | None = None
+    behaviour: Callable[[R, Context], A], counts: MethodCalls, noted: _Noted | None = None
 ) -> Callable[[R, Context], A]:
-    """Return the behaviour, counted, and logged if it is a change of this name."""
+    """Return the behaviour, counted, and noted if it is worth it."""
 
     def answer(request: R, context: Context) -> A:
         call = _current()
         counts.begun()
+        if noted is not None:
+            noted.begun(request, call)
         code: str | None = "UNKNOWN"
         try:
             response = behaviour(request, context)
@@ -81,14 +108,16 @@ def _answer(
         finally:
             code = code_of(context, code)
             counts.ended(code, perf_counter() - call.began)
-            if change is not None:
-                log_change(change, request, call, code or "OK")
+            if noted is not None:
+                noted.ended(request, call, code)
         return response
 
     return answer
 
 
-def _stream(behaviour: Callable[[R, Context], Iterator[A]], counts: MethodCalls) -> Callable[[R, Context], Iterator[A]]:
+def _stream(
+    behaviour: Callable[[R, Context], Iterator[A]], counts: MethodCalls, noted: _Noted | None = None
+) -> Callable[[R, Context], Iterator[A]]:
     def stream(request: R, context: Context) -> Iterator[A]:
         counts.begun()
         code: str | None = "UNKNOWN"
@@ -99,7 +128,10 @@ def _stream(behaviour: Callable[[R, Context], Iterator[A]], counts: MethodCalls)
             code = "CANCELLED"
             raise
         finally:
-            counts.ended(code_of(context, code), None)
+            code = code_of(context, code)
+            counts.ended(code, None)
+            if noted is not None:
+                noted.ended(request, _current(), code)
 
     return stream
 

@@ -148,7 +148,10 @@ def serve(
             ("grpc.max_metadata_size", 16 * 1024),
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,
-        interceptors=[Doorkeeper(boundary, frozenset(SERVICES)), Observer(numbers.calls, tracing)],
+        interceptors=[
+            Doorkeeper(boundary, frozenset(SERVICES)),
+            Observer(numbers.calls, tracing, use_cases.records.refused),
+        ],
     )
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(
         OrganizationService(use_cases, boundary), server

@@ -28,14 +28,16 @@ class CurrentCall:
         began: when it arrived, on the clock of `perf_counter`.
         caller: the identity of who is calling; empty if that is not proven, or not yet.
         reason: why it was refused; empty if it was not.
+        request_id: of the change that is asked for, if its caller gave it one.
     """
 
-    __slots__ = ("_id", "_metadata", "began", "caller", "reason")
+    __slots__ = ("_id", "_metadata", "began", "caller", "reason", "request_id")
 
     def __init__(self, metadata: Metadata) -> None:
         self.began = perf_counter()
         self.caller = ""
         self.reason = ""
+        self.request_id = ""
         self._metadata = metadata
         self._id = ""
 

@@ -44,8 +44,9 @@ class Organizations(Part, ports.Organizations):
 
     @override
     def lock(self, organization: OrganizationId) -> Organization | None:
-        # SQLite leaves FOR UPDATE out: there the whole transaction is alone already.
-        return self.one(self._named(organization).with_for_update(), _organization)
+        # SQLite leaves FOR UPDATE out: there the whole transaction is alone already. The key of the row is not locked:
+        # who only refers to it, as who writes down the use of content keys does, waits for nobody.
+        return self.one(self._named(organization).with_for_update(key_share=True), _organization)
 
     def _named(self, organization: OrganizationId) -> sa.Select[tuple[object, ...]]:
         return sa.select(organizations).where(organizations.c.id == organization)

@@ -50,6 +50,10 @@ class Part:
         """Return the only value of the only row."""
         return self._connection.execute(query).scalar_one()
 
+    def column(self, query: sa.Executable) -> list[Any]:
+        """Return the only column of all rows."""
+        return list(self._connection.execute(query).scalars())
+
     def ids(self, query: sa.Executable) -> list[ObjectId]:
         """Return the only column of all rows, which is one of ids."""
         return [ObjectId(row[0]) for row in self._connection.execute(query).all()]

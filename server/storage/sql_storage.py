@@ -12,14 +12,15 @@ from server.domain import ports
 from server.domain.errors import StorageUnavailableError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
+from server.storage.audit import Audit
 from server.storage.change_requests import AnsweredRequests
 from server.storage.changes import heard
 from server.storage.engine import make_engine, reading, writing
 from server.storage.faults import translated
+from server.storage.intents import Intents
 from server.storage.keks import Keks, Rewraps
 from server.storage.main_keys import MainKeys
 from server.storage.organizations import Organizations
-from server.storage.records import Audit, Intents
 from server.storage.rotations import Rotations
 from server.storage.schema import is_current
 from server.storage.uses import Uses

@@ -7,6 +7,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 from typing_extensions import override
 
+from server.domain.audit import AuditAction
+from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.intents import ObjectRole, Purpose
 from server.domain.main_keys import Origin, State
 from server.domain.rotations import RotationState
@@ -150,10 +152,53 @@ audit_events = sa.table(
     sa.column("sequence", sa.BigInteger),
     sa.column("time", Moment),
     sa.column("actor", sa.String),
-    sa.column("action", sa.String),
+    sa.column("action", Word(AuditAction)),
     sa.column("subject", sa.String),
     sa.column("from_state", sa.String),
     sa.column("to_state", sa.String),
+    sa.column("main_key", sa.String),
+    sa.column("kek_count", sa.BigInteger),
+    sa.column("operation", sa.String),
+    sa.column("reason", sa.String),
+    sa.column("resource", sa.String),
+    sa.column("note", sa.String),
+    sa.column("count", sa.BigInteger),
+    sa.column("since", Moment),
+    sa.column("request_id", sa.String),
+    sa.column("call_id", sa.String),
+)
+
+audit_logs = sa.table(
+    "audit_logs",
+    sa.column("organization", sa.String),
+    sa.column("size", sa.BigInteger),
+)
+
+audit_nodes = sa.table(
+    "audit_nodes",
+    sa.column("organization", sa.String),
+    sa.column("level", sa.Integer),
+    sa.column("place", sa.BigInteger),
+    sa.column("hash", sa.LargeBinary),
+)
+
+audit_checkpoints = sa.table(
+    "audit_checkpoints",
+    sa.column("organization", sa.String),
+    sa.column("size", sa.BigInteger),
+    sa.column("root", sa.LargeBinary),
+    sa.column("time", Moment),
+    sa.column("key_fingerprint", sa.LargeBinary),
+    sa.column("signature", sa.LargeBinary),
+)
+
+audit_key = sa.table(
+    "audit_key",
+    sa.column("singleton", sa.Integer),
+    sa.column("object_id", sa.String),
+    sa.column("algorithm", Word(SignatureAlgorithm)),
+    sa.column("public_key", sa.LargeBinary),
+    sa.column("create_time", Moment),
 )
 
 change_requests = sa.table(

@@ -27,10 +27,17 @@ from server.use_cases.read_keks import GetKek, ListKeks
 from server.use_cases.read_main_keys import GetMainKey, ListMainKeys
 from server.use_cases.read_organizations import GetOrganization, ListOrganizations
 from server.use_cases.read_rotations import GetRotation, ListRotations
+from server.use_cases.recorded_content_keys import (
+    RecordedGeneration,
+    RecordedRewrapping,
+    RecordedUnwrapping,
+    RecordedWrapping,
+)
+from server.use_cases.records import Records
+from server.use_cases.refusals import Refusal
 from server.use_cases.rewrap_content_keys import RewrapContentKeys, RewrappedContentKey
 from server.use_cases.terms import FREE, AnsweredBefore, Terms
 from server.use_cases.uploads import Upload, Uploads
-from server.use_cases.usage import UseCounter
 from server.use_cases.verify_main_key_copy import VerifyMainKeyCopy
 from server.use_cases.views import (
     ChangePreview,
@@ -56,6 +63,7 @@ __all__ = [
     "OrganizationView",
     "Page",
     "PageRequest",
+    "Refusal",
     "RevokedMainKey",
     "RewrappedContentKey",
     "RotationView",
@@ -89,15 +97,15 @@ class UseCases:
     create_kek: CreateKek
     get_kek: GetKek
     list_keks: ListKeks
-    generate_content_keys: GenerateContentKeys
-    wrap_content_keys: WrapContentKeys
-    unwrap_content_keys: UnwrapContentKeys
-    rewrap_content_keys: RewrapContentKeys
+    generate_content_keys: RecordedGeneration
+    wrap_content_keys: RecordedWrapping
+    unwrap_content_keys: RecordedUnwrapping
+    rewrap_content_keys: RecordedRewrapping
     get_authority: GetAuthority
     watch_organization: WatchOrganization
     authorities: Authorities
     """To be kept up to date."""
-    uses: UseCounter
+    records: Records
     """To be written once in a while."""
 
 
@@ -107,6 +115,7 @@ def use_cases(env: Environment) -> UseCases:
     uploads = Uploads(env, objects)
     authorities = Authorities(env)
     access = KekAccess(env, authorities)
+    records = Records(env)
     wrap, unwrap = WrapContentKeys(access), UnwrapContentKeys(access)
     return UseCases(
         create_organization=CreateOrganization(env),
@@ -126,12 +135,12 @@ def use_cases(env: Environment) -> UseCases:
         create_kek=CreateKek(env),
         get_kek=GetKek(env),
         list_keks=ListKeks(env),
-        generate_content_keys=GenerateContentKeys(env, access),
-        wrap_content_keys=wrap,
-        unwrap_content_keys=unwrap,
-        rewrap_content_keys=RewrapContentKeys(env, unwrap, wrap),
+        generate_content_keys=RecordedGeneration(records, GenerateContentKeys(env, access)),
+        wrap_content_keys=RecordedWrapping(records, wrap),
+        unwrap_content_keys=RecordedUnwrapping(records, unwrap),
+        rewrap_content_keys=RecordedRewrapping(records, RewrapContentKeys(env, unwrap, wrap)),
         get_authority=GetAuthority(authorities),
         watch_organization=WatchOrganization(authorities),
         authorities=authorities,
-        uses=access.uses,
+        records=records,
     )

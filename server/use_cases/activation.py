@@ -1,6 +1,7 @@
 """Put another main key in charge: what import, activate and disabling BYOK have in common."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from server.domain.audit import AuditAction, AuditEvent
 from server.domain.main_keys import Action, MainKey, State
@@ -42,29 +43,39 @@ def put_in_charge(
     for rotation in tx.rotations.unfinished(organization.id):
         if rotation.from_main_key == activated.id:
             # The key comes back before all KEKs have left it: those that are still under it stay.
-            ended = replace(rotation, state=RotationState.CANCELLED, failed=0, end_time=now)
-            tx.rotations.update(ended)
+            end_rotation(tx, rotation, RotationState.CANCELLED, now, actor)
         else:
             tx.rotations.update(replace(rotation, to_main_key=activated.id))
     counts = tx.keks.count_by_main_key([organization.id])
-    tx.rotations.add(
-        Rotation(
-            organization=organization.id,
-            id=new_id(),
-            from_main_key=old.id,
-            to_main_key=activated.id,
-            state=RotationState.RUNNING,
-            total=counts.get((organization.id, old.id), 0),
-            done=0,
-            failed=0,
-            start_time=now,
-            end_time=None,
-            resume_time=now,
-            resume_done=0,
-        )
+    started = Rotation(
+        organization=organization.id,
+        id=new_id(),
+        from_main_key=old.id,
+        to_main_key=activated.id,
+        state=RotationState.RUNNING,
+        total=counts.get((organization.id, old.id), 0),
+        done=0,
+        failed=0,
+        start_time=now,
+        end_time=None,
+        resume_time=now,
+        resume_done=0,
     )
+    tx.rotations.add(started)
     record_move(tx, replaced, State.ACTIVE, actor)
     record_move(tx, activated, before, actor)
+    tx.audit.append(
+        AuditEvent(
+            organization.id,
+            now,
+            actor,
+            AuditAction.ROTATION_STARTED,
+            started.id,
+            to_state=started.state,
+            main_key=old.id,
+            kek_count=started.total,
+        )
+    )
     return Authority(organization, activated)
 
 
@@ -78,7 +89,36 @@ def move_in_charge(tx: Transaction, authority: Authority, moved: MainKey, actor:
 
 
 def record_move(tx: Transaction, key: MainKey, from_state: State | None, actor: str) -> None:
-    """Write down a main key's change of state, in the transaction that makes it."""
+    """Write down a main key's change of state, with its KEKs, in the transaction that makes it."""
+    counts = tx.keks.count_by_main_key([key.organization])
     tx.audit.append(
-        AuditEvent(key.organization, key.state_time, actor, AuditAction.MAIN_KEY_MOVED, key.id, from_state, key.state)
+        AuditEvent(
+            key.organization,
+            key.state_time,
+            actor,
+            AuditAction.MAIN_KEY_MOVED,
+            key.id,
+            from_state,
+            key.state,
+            kek_count=counts.get((key.organization, key.id), 0),
+            note=(key.state is State.REVOKED and key.revoke_reason) or None,
+        )
+    )
+
+
+def end_rotation(tx: Transaction, rotation: Rotation, state: RotationState, now: datetime, actor: str) -> None:
+    """Keep a rotation as ended, and write that down."""
+    tx.rotations.update(replace(rotation, state=state, failed=0, end_time=now))
+    tx.audit.append(
+        AuditEvent(
+            rotation.organization,
+            now,
+            actor,
+            AuditAction.ROTATION_ENDED,
+            rotation.id,
+            rotation.state,
+            state,
+            main_key=rotation.from_main_key,
+            kek_count=rotation.done,
+        )
     )

@@ -152,7 +152,7 @@ class UnwrapContentKeys:
         def work(keks: Keks) -> list[UnwrappedContentKey | KeysteadError]:
             return [_unwrap(keks, *it) if isinstance(it, tuple) else it for it in while_wanted(parsed, wanted)]
 
-        results = self._access.decrypting(organization, keks_wanted, work, items=len(items))
+        results = self._access.decrypting(organization, keks_wanted, work)
         if results is None:
             return [WrappedKeyRejectedError() if isinstance(it, tuple) else it for it in parsed]
         return results

@@ -33,6 +33,12 @@ class Limits:
     rewrap_batch: int = 500
     rewrap_retry: timedelta = timedelta(minutes=1)
     """How long a KEK that would not re-wrap is left alone."""
+    unwritten_records: timedelta = timedelta(seconds=10)
+    """How long records of content keys may wait to be written, before no more content keys are handed out."""
+    serves_unrecorded: bool = False
+    """Whether they are handed out all the same."""
+    checkpoint_interval: timedelta = timedelta(minutes=1)
+    """From one signed checkpoint of an audit log that grows to the next."""
     intent_age: timedelta = timedelta(minutes=10)
     """From this age on, an object that was about to be made is held to be left behind by a crash."""
 

@@ -135,7 +135,7 @@ class ImportMainKey:
         upload = wanted.upload
         with self._env.storage.write() as tx:
             authority = self._locked(tx, caller, upload, terms)
-            self._uploads.use_up(tx, upload)
+            self._uploads.use_up(tx, caller, upload)
             _demand_room(tx, authority, wanted)
             _demand_welcome(tx, authority, fingerprint)
             now = self._env.clock()
@@ -155,7 +155,16 @@ class ImportMainKey:
                     )
                 else:
                     tx.main_keys.add(key)
-            tx.audit.append(AuditEvent(key.organization, now, caller.identity, AuditAction.MAIN_KEY_IMPORTED, key.id))
+            tx.audit.append(
+                AuditEvent(
+                    key.organization,
+                    now,
+                    caller.identity,
+                    AuditAction.MAIN_KEY_IMPORTED,
+                    key.id,
+                    to_state=key.state,
+                )
+            )
             active = MainKeyName(upload.organization, authority.organization.main_key)
             imported = ImportedMainKey(view_main_key(tx, authority, key), active)
             terms.keep(tx, caller, imported, now)

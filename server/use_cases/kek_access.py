@@ -18,7 +18,6 @@ from server.use_cases.authorities import Authorities
 from server.use_cases.encryptions import Encryptions
 from server.use_cases.environment import Environment
 from server.use_cases.kek_rows import KekRows
-from server.use_cases.usage import UseCounter
 
 T = TypeVar("T")
 
@@ -88,7 +87,6 @@ class KekAccess:
         self._authorities = authorities
         self._rows = KekRows(env.storage)
         self._encryptions = Encryptions(env)
-        self.uses = UseCounter(env.storage, env.clock)
 
     def demand_unlocked(self, organization: OrganizationId) -> None:
         """Return if the organisation may work now.
@@ -101,7 +99,7 @@ class KekAccess:
         self._authorities.demand_unlocked(organization)
 
     def decrypting(
-        self, organization: OrganizationId, keks: Collection[ObjectId], work: Callable[[Keks], T], *, items: int
+        self, organization: OrganizationId, keks: Collection[ObjectId], work: Callable[[Keks], T]
     ) -> T | None:
         """Return what `work` makes of KEKs, or None if none of them exists.
 
@@ -109,7 +107,6 @@ class KekAccess:
             organization: whose KEKs.
             keks: versions of KEKs; `work` is given those of them that exist.
             work: uses KEKs. It may be begun again from its start, when the token was lost meanwhile.
-            items: how many content keys `work` is about.
 
         Raises:
             OrganizationLockedError: the organisation may not work, at the start or at the end.
@@ -120,7 +117,7 @@ class KekAccess:
         if not found:
             return None
         first = next(iter(found.values()))
-        return self._use(authority, first, lambda in_use: work(Keks(in_use, self._rows, authority, found)), items)
+        return self._use(authority, first, lambda in_use: work(Keks(in_use, self._rows, authority, found)))
 
     def encrypting(self, caller: Caller, kek: KekName, work: Callable[[Encrypt], T], *, items: int) -> T:
         """Return what `work` makes of a KEK.
@@ -150,10 +147,9 @@ class KekAccess:
 
             return work(encrypt)
 
-        return self._use(authority, next(iter(rows.values())), run, items)
+        return self._use(authority, next(iter(rows.values())), run)
 
-    def _use(self, authority: AuthoritySnapshot, first: UsableKek, work: Callable[[KeksInUse], T], items: int) -> T:
+    def _use(self, authority: AuthoritySnapshot, first: UsableKek, work: Callable[[KeksInUse], T]) -> T:
         result = self._custody.with_keks(work, first)
         self._authorities.demand_unlocked(authority.organization)
-        self.uses.count(authority.organization, items)
         return result

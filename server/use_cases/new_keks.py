@@ -76,6 +76,6 @@ def _try(env: Environment, caller: Caller, organization: OrganizationId, spent: 
         )
         tx.keks.add(kek)
         action = AuditAction.KEK_VERSION_CREATED if spent else AuditAction.KEK_CREATED
-        tx.audit.append(AuditEvent(organization, now, caller.identity, action, kek_id))
+        tx.audit.append(AuditEvent(organization, now, caller.identity, action, kek_id, main_key=main_key.id))
         terms.keep(tx, caller, kek, now)
     return kek

@@ -73,7 +73,8 @@ class RotationControl:
                 tx.rotations.update(changed)
                 paused = changed.state is RotationState.PAUSED
                 action = AuditAction.ROTATION_PAUSED if paused else AuditAction.ROTATION_RESUMED
-                tx.audit.append(AuditEvent(name.organization, now, caller.identity, action, name.id))
+                states = rotation.state, changed.state
+                tx.audit.append(AuditEvent(name.organization, now, caller.identity, action, name.id, *states))
             view = view_rotation(tx, changed)
             terms.keep(tx, caller, view, now)
         return view

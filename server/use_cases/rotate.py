@@ -5,7 +5,6 @@ anywhere, it loses nothing and repeats at most one batch.
 """
 
 import logging
-from dataclasses import replace
 
 from server.domain.errors import KeysteadError
 from server.domain.ids import KekName
@@ -14,7 +13,7 @@ from server.domain.main_keys import Action, MainKey, Origin, State
 from server.domain.moves import transition
 from server.domain.ports import Rewrap
 from server.domain.rotations import RotationState
-from server.use_cases.activation import record_move
+from server.use_cases.activation import end_rotation, record_move
 from server.use_cases.authority import lock_authority, read_authority, situation
 from server.use_cases.environment import Environment
 
@@ -83,6 +82,6 @@ class Rotate:
             tx.main_keys.update(retired)
             for rotation in tx.rotations.unfinished(key.organization):
                 if rotation.from_main_key == key.id:
-                    tx.rotations.update(replace(rotation, state=RotationState.DONE, failed=0, end_time=now))
+                    end_rotation(tx, rotation, RotationState.DONE, now, STEWARD)
             record_move(tx, retired, State.ROTATING, STEWARD)
         return 1

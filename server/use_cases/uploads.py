@@ -54,7 +54,7 @@ class Uploads:
             raise WrappingKeyNotUsableError
         return wrapping_key
 
-    def use_up(self, tx: Transaction, upload: Upload) -> None:
+    def use_up(self, tx: Transaction, caller: Caller, upload: Upload) -> None:
         """End the wrapping key of an upload that was good; `finish` destroys it after the commit.
 
         Raises:
@@ -63,7 +63,7 @@ class Uploads:
         wrapping_key = tx.wrapping_keys.find(upload.organization, upload.wrapping_key.id)
         if wrapping_key is None or wrapping_key.state is not WrappingKeyState.USABLE:
             raise WrappingKeyNotUsableError
-        self._end(tx, wrapping_key, WrappingKeyState.USED)
+        self._end(tx, caller, wrapping_key, WrappingKeyState.USED)
 
     def finish(self, upload: Upload) -> None:
         """Destroy the wrapping key that was used up."""
@@ -95,7 +95,7 @@ class Uploads:
                 )
             )
             if wrapping_key is not None and spent:
-                self._end(tx, wrapping_key, WrappingKeyState.SPENT)
+                self._end(tx, caller, wrapping_key, WrappingKeyState.SPENT)
         if spent:
             self.finish(upload)
         self._env.sleep_until(arrival + self._env.limits.rejection_floor.total_seconds())
@@ -109,6 +109,18 @@ class Uploads:
             if wrapping_key is not None and wrapping_key.failed_uploads > 0:
                 tx.wrapping_keys.update(replace(wrapping_key, failed_uploads=wrapping_key.failed_uploads - 1))
 
-    def _end(self, tx: Transaction, wrapping_key: WrappingKey, state: WrappingKeyState) -> None:
+    def _end(self, tx: Transaction, caller: Caller, wrapping_key: WrappingKey, state: WrappingKeyState) -> None:
         tx.wrapping_keys.update(replace(wrapping_key, state=state))
+        ended = AuditAction.WRAPPING_KEY_ENDED
+        tx.audit.append(
+            AuditEvent(
+                wrapping_key.organization,
+                self._env.clock(),
+                caller.identity,
+                ended,
+                wrapping_key.id,
+                wrapping_key.state,
+                state,
+            )
+        )
         self._objects.announce(tx, wrapping_key.id, ObjectRole.WRAPPING_KEY, Purpose.DESTROY)

@@ -55,7 +55,7 @@ class VerifyMainKeyCopy:
     def _compare(self, caller: Caller, name: MainKeyName, upload: Upload, fingerprint: bytes) -> VerifiedCopy:
         with self._env.storage.write() as tx:
             authority = lock_authority(tx, name.organization)
-            self._uploads.use_up(tx, upload)
+            self._uploads.use_up(tx, caller, upload)
             key = tx.main_keys.find(name.organization, name.id)
             if key is None:
                 raise ResourceNotFoundError(str(name))

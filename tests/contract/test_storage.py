@@ -2,14 +2,12 @@
 
 import secrets
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
@@ -22,34 +20,14 @@ from server.domain.ports import Rewrap
 from server.domain.rotations import Rotation, RotationCounts, RotationState
 from server.domain.wrapping_keys import Algorithm, WrappingKeyState
 from server.storage import SqlStorage, migrate, schema
-from server.storage.engine import make_engine, writing
 from tests.support.factories import ACME, NOW, kek, main_key, new_id, organization, put, wrapping_key
+from tests.support.migrations import migrated_to
 
 SECOND = timedelta(seconds=1)
 
 
-@pytest.fixture
-def storage(database_url):
-    migrate(database_url)
-    with SqlStorage.open(database_url) as storage:
-        yield storage
-
-
 def version_of(tx, organization, kek):
     return tx.keks.find_many(organization, frozenset({kek})).get(kek)
-
-
-@contextmanager
-def migrated_to(url, revision):
-    """Have a database of an older schema for a block, in a transaction."""
-    engine = make_engine(url)
-    with writing(engine) as connection, connection.begin():
-        config = Config()
-        config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        yield connection
-    engine.dispose()
 
 
 def events(storage):

@@ -34,6 +34,8 @@ def default_of(section, name: str) -> str:
     if field.default in {None, ()}:
         return "none"
     value = field.default[0] if isinstance(field.default, tuple) else field.default
+    if isinstance(value, bool):
+        value = str(value).lower()  # As TOML has it.
     if isinstance(value, timedelta):
         value = TypeAdapter(timedelta).dump_python(value, mode="json")
     return f"`{value.value if isinstance(value, Enum) else value}`"

@@ -22,11 +22,11 @@ def test_a_preview_tells_what_would_stop(world, org):
     world.steward()
     admin, user, name = world.admin(org), world.user(org), MainKeyName(org, key.id)
     world.do.generate_content_keys(user, KekName(org, kek.id), count=7, size=32, context={})
-    world.do.uses.write()
+    world.do.records.write()
     world.pass_time(timedelta(days=2))
     world.do.wrap_content_keys(user, KekName(org, kek.id), [(b"x", {})])
     last_use = world.now
-    world.do.uses.write()
+    world.do.records.write()
     before = world.keys(org), world.epoch(org)
     preview = world.do.preview_change(admin, name, Change.REVOKE)
     assert (preview.kek_count, preview.stops_content_keys, preview.obstacle) == (1, True, "")
@@ -59,7 +59,7 @@ def test_disabling_byok_while_the_common_key_is_in_charge_moves_no_kek(world, or
 def test_use_is_forgotten_after_a_month(world, org):
     kek = KekName(org, world.new_kek(org).id)
     world.do.generate_content_keys(world.user(org), kek, count=1, size=32, context={})
-    world.do.uses.write()
+    world.do.records.write()
     world.pass_time(timedelta(days=32))
     world.steward()
     with world.storage.read() as tx:

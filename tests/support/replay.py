@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from server.domain.audit import AuditAction
+from server.domain.audit import COUNTED, AuditAction
 from server.domain.ids import COMMON
 from server.domain.main_keys import COMMON_MOVES, LOCKING_STATES, MOVES, Action, State
 from tests.support.rows import Rows
@@ -80,6 +80,8 @@ class Replay:
 
     def play(self, events: Sequence[Event]) -> None:
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        # What is collected for a moment before it is written changes nothing, and its time is a little behind.
+        events = [event for event in events if event.action not in COUNTED]
         times = [event.time for event in events]
         assert times == sorted(times)
         assert events[0].action is AuditAction.ORGANIZATION_CREATED

@@ -3,13 +3,14 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from hsm_adapter import HsmSettings, HsmToken
 from server.custody.hsm import HsmCustody
+from server.domain.errors import KeysteadError
 from server.domain.ids import ObjectId, OrganizationId, WrappingKeyName
 from server.domain.keks import Kek
 from server.domain.main_keys import MainKey
@@ -73,8 +74,17 @@ class World:
         self.chores = chores(self.env, objects, self.gauges)
 
     def pass_time(self, span: timedelta) -> None:
+        self._write_records()
         self.now += span
         self.monotonic += span.total_seconds()
+
+    def _write_records(self) -> None:
+        """Do what a worker does several times a second: it is no step of whatever is tested."""
+        kept = self.steps.names, self.steps.crash_after
+        self.steps.begin()
+        with suppress(KeysteadError):
+            self.do.records.write()
+        self.steps.names, self.steps.crash_after = kept
 
     def steward(self) -> int:
         """Do every chore until there is nothing left to do; return how much was done."""

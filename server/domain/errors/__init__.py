@@ -20,6 +20,7 @@ from server.domain.errors.kinds import (
     UnavailableError,
 )
 from server.domain.errors.outages import (
+    AuditUnavailableError,
     CallerGoneError,
     IssuerUnavailableError,
     KekDamagedError,
@@ -69,6 +70,7 @@ __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "AmbiguousIdentityError",
+    "AuditUnavailableError",
     "BearerTokenExpiredError",
     "BearerTokenRejectedError",
     "ByokDisabledError",

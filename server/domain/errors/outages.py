@@ -17,6 +17,19 @@ class TokenUnavailableError(UnavailableError):
         )
 
 
+class AuditUnavailableError(UnavailableError):
+    """The use of content keys cannot be recorded, so none is handed out."""
+
+    reason = "AUDIT_UNAVAILABLE"
+    retry_after = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What is done with content keys cannot be recorded now, so nothing is. Try again; if it lasts, the "
+            "operator should read the log."
+        )
+
+
 class TokenHangsError(UnavailableError):
     """A call to the HSM does not return, so nothing else is asked of it."""
 

@@ -3,10 +3,10 @@
 An implementation promises the errors named here and wraps all others. Every aware datetime is in UTC.
 """
 
+from server.domain.ports.audit import Audit
 from server.domain.ports.custody import Custody, KeksInUse
 from server.domain.ports.rows import (
     AnsweredRequests,
-    Audit,
     Intents,
     Keks,
     MainKeys,

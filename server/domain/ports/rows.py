@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from server.domain.audit import AuditEvent
 from server.domain.authority import AuthoritySnapshot
 from server.domain.change_requests import AnsweredRequest
 from server.domain.ids import ObjectId, OrganizationId
@@ -198,13 +197,6 @@ class Intents(Protocol):
 
     def page(self, purpose: Purpose, before: datetime, limit: int) -> list[Intent]:
         """Return up to `limit` intents of this purpose that are older than `before`, oldest first."""
-
-
-class Audit(Protocol):
-    """The record of changes."""
-
-    def append(self, event: AuditEvent) -> None:
-        """Write one event; its number in its organisation is the next one."""
 
 
 class AnsweredRequests(Protocol):

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
+from server.domain.ports.audit import Audit
 from server.domain.ports.rows import (
     AnsweredRequests,
-    Audit,
     Intents,
     Keks,
     MainKeys,

@@ -1,4 +1,4 @@
-"""The rows of intents and of the record of changes."""
+"""The rows of intents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,12 +7,11 @@ import sqlalchemy as sa
 from typing_extensions import override
 
 from server.domain import ports
-from server.domain.audit import AuditEvent
 from server.domain.errors import ConcurrentChangeError
 from server.domain.ids import ObjectId
 from server.domain.intents import Intent, Purpose
 from server.storage.part import Part, values_of
-from server.storage.tables import audit_events, intents
+from server.storage.tables import intents
 
 
 class Intents(Part, ports.Intents):
@@ -44,16 +43,3 @@ class Intents(Part, ports.Intents):
             .limit(limit)
         )
         return self.all(query, lambda row: Intent(**row))
-
-
-class Audit(Part, ports.Audit):
-    """The record of changes: numbered from 1 in each organisation, without gaps."""
-
-    @override
-    def append(self, event: AuditEvent) -> None:
-        last = (
-            sa.select(sa.func.coalesce(sa.func.max(audit_events.c.sequence), 0) + 1)
-            .where(audit_events.c.organization == event.organization)
-            .scalar_subquery()
-        )
-        self.execute(sa.insert(audit_events).values({**values_of(event), "sequence": last}))

@@ -1,0 +1,166 @@
+"""The rows of the audit log.
+
+A log's size is a row of its own, which every writer of that log holds until its commit: so numbers have no gaps, and
+writers of different organisations do not meet. It is not the organisation's row: who writes down the use of content
+keys waits for no change, and no change for long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from typing_extensions import override
+
+from server.domain import ports
+from server.domain.audit import AuditEvent, AuditFilter, RecordedEvent
+from server.domain.checkpoints import AuditKey, Checkpoint, TreeHead
+from server.domain.ids import ObjectId, OrganizationId
+from server.observability.current_call import current_call
+from server.storage.part import Part, values_of
+from server.storage.tables import audit_checkpoints, audit_events, audit_key, audit_logs, audit_nodes
+
+_LOOKED_THROUGH = 10_000
+"""Events that one search looks through at most."""
+
+
+def _recorded(row: sa.RowMapping) -> RecordedEvent:
+    values = dict(row)
+    return RecordedEvent(values.pop("sequence"), AuditEvent(**values))
+
+
+def _checkpoint(row: sa.RowMapping) -> Checkpoint:
+    head = TreeHead(row["organization"], row["size"], row["root"], row["time"])
+    return Checkpoint(head, row["key_fingerprint"], row["signature"])
+
+
+def _stamped(event: AuditEvent) -> AuditEvent:
+    """Return the event with the ids of the call that this thread works on."""
+    call = current_call()
+    if call is None:
+        return event
+    return replace(event, call_id=call.id, request_id=call.request_id or None)
+
+
+class Audit(Part, ports.Audit):
+    """The audit logs of all organisations."""
+
+    @override
+    def append(self, event: AuditEvent) -> None:
+        insert = sqlite.insert if self.is_sqlite else postgresql.insert
+        statement = insert(audit_logs).values(organization=event.organization, size=1)
+        longer = statement.on_conflict_do_update(
+            index_elements=["organization"], set_={"size": audit_logs.c.size + 1}
+        ).returning(audit_logs.c.size)
+        self.execute(sa.insert(audit_events).values({**values_of(_stamped(event)), "sequence": self.value(longer)}))
+
+    @override
+    def append_counted(self, events: Sequence[AuditEvent]) -> None:
+        # In one order, so that two processes never wait for each other.
+        for organization, group in groupby(sorted(events, key=lambda it: it.organization), lambda it: it.organization):
+            ours = list(group)
+            longer = (
+                sa.update(audit_logs)
+                .where(audit_logs.c.organization == organization)
+                .values(size=audit_logs.c.size + len(ours))
+                .returning(audit_logs.c.size)
+            )
+            for size in self.column(longer):
+                first = size - len(ours) + 1
+                rows = [{**values_of(event), "sequence": first + place} for place, event in enumerate(ours)]
+                self.execute(sa.insert(audit_events), rows)
+
+    @override
+    def size(self, organization: OrganizationId) -> int:
+        query = sa.select(audit_logs.c.size).where(audit_logs.c.organization == organization)
+        return next(iter(self.column(query)), 0)
+
+    @override
+    def events(self, organization: OrganizationId, first: int, limit: int) -> list[RecordedEvent]:
+        query = (
+            sa.select(audit_events)
+            .where(audit_events.c.organization == organization, audit_events.c.sequence >= first)
+            .order_by(audit_events.c.sequence)
+            .limit(limit)
+        )
+        return self.all(query, _recorded)
+
+    @override
+    def search(
+        self, organization: OrganizationId, before: int | None, limit: int, wanted: AuditFilter
+    ) -> tuple[list[RecordedEvent], int]:
+        end = self.size(organization) + 1 if before is None else before
+        start = max(1, end - _LOOKED_THROUGH)
+        column = audit_events.c
+        query = (
+            sa.select(audit_events)
+            .where(column.organization == organization, column.sequence >= start, column.sequence < end)
+            .order_by(column.sequence.desc())
+            .limit(limit)
+        )
+        if wanted.since is not None:
+            query = query.where(column.time >= wanted.since)
+        if wanted.before is not None:
+            query = query.where(column.time < wanted.before)
+        if wanted.actions is not None:
+            query = query.where(column.action.in_(sorted(wanted.actions)))
+        if wanted.actor is not None:
+            query = query.where(column.actor == wanted.actor)
+        found = self.all(query, _recorded)
+        return found, found[-1].sequence if len(found) == limit else start
+
+    @override
+    def nodes(self, organization: OrganizationId, level: int, first: int, limit: int) -> list[bytes]:
+        column = audit_nodes.c
+        query = (
+            sa.select(column.hash)
+            .where(column.organization == organization, column.level == level, column.place >= first)
+            .order_by(column.place)
+            .limit(limit)
+        )
+        return self.column(query)
+
+    @override
+    def add_nodes(self, organization: OrganizationId, level: int, first: int, hashes: Sequence[bytes]) -> None:
+        if not hashes:
+            return
+        insert = sqlite.insert if self.is_sqlite else postgresql.insert
+        rows = [
+            {"organization": organization, "level": level, "place": first + place, "hash": it}
+            for place, it in enumerate(hashes)
+        ]
+        self.execute(insert(audit_nodes).on_conflict_do_nothing(), rows)
+
+    @override
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        signed = {"key_fingerprint": checkpoint.key_fingerprint, "signature": checkpoint.signature}
+        self.execute(sa.insert(audit_checkpoints).values({**values_of(checkpoint.head), **signed}))
+
+    @override
+    def newest_checkpoint(self, organization: OrganizationId) -> Checkpoint | None:
+        query = sa.select(audit_checkpoints).where(audit_checkpoints.c.organization == organization)
+        return self.one(query.order_by(audit_checkpoints.c.size.desc()).limit(1), _checkpoint)
+
+    @override
+    def behind(self, limit: int) -> list[OrganizationId]:
+        newest = (
+            sa.select(sa.func.max(audit_checkpoints.c.size))
+            .where(audit_checkpoints.c.organization == audit_logs.c.organization)
+            .scalar_subquery()
+        )
+        query = sa.select(audit_logs.c.organization).where(audit_logs.c.size > sa.func.coalesce(newest, 0))
+        return self.column(query.order_by(audit_logs.c.organization).limit(limit))
+
+    @override
+    def key(self) -> AuditKey | None:
+        columns = [column for column in audit_key.c if column.name != "singleton"]
+        return self.one(sa.select(*columns), lambda row: AuditKey(**row))
+
+    @override
+    def set_key(self, key: AuditKey) -> None:
+        self.execute(sa.insert(audit_key).values({**values_of(key), "singleton": 1}))
+
+    @override
+    def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        return set(self.ids(sa.select(audit_key.c.object_id).where(audit_key.c.object_id.in_(list(ids)))))

@@ -1,0 +1,186 @@
+"""The records of what no transaction writes down by itself: the use of content keys, and refusals.
+
+A process collects them in memory and writes them several times a second, each time in one transaction: the calls
+themselves wait for no database. What is collected when a process is killed is lost; when it is stopped, it is written.
+
+What may be collected is bounded. If records of content keys have waited too long, or are too many, since they cannot
+be written, no content key is handed out any more: it would be one that nobody is told of. (An operator may have it
+otherwise; then the log tells how many went unrecorded.)
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.domain.audit import AuditAction, AuditEvent
+from server.domain.errors import AuditUnavailableError, KeysteadError, StorageUnavailableError
+from server.domain.ids import ObjectId, OrganizationId
+from server.domain.roles import Caller, Operation
+from server.domain.usage import HourOfUse
+from server.use_cases.environment import Environment
+from server.use_cases.refusals import Refusal, Refusals, told_actor
+
+_log = logging.getLogger(__name__)
+
+RECORDS_LIMIT = 10_000
+"""Records that differ in more than their count and wait to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What content keys were used for."""
+
+    organization: OrganizationId
+    kek: ObjectId | None
+    """None if it is not known to be one of the organisation's."""
+    operation: Operation
+    caller: str
+    reason: str | None
+    """Why it was refused; None if it was not."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    count: int
+    since: datetime
+    until: datetime
+
+    def add(self, other: "_Counted") -> None:
+        self.count += other.count
+        self.since, self.until = min(self.since, other.since), max(self.until, other.until)
+
+
+_Told = tuple[tuple[ObjectId | None, str | None], int]
+"""KEK, reason and how many."""
+_Uses = dict[Use, _Counted]
+_Lost = dict[OrganizationId, _Counted]
+
+
+class Records:
+    """What this process has collected since it wrote last."""
+
+    def __init__(self, env: Environment) -> None:
+        self._storage = env.storage
+        self._clock = env.clock
+        self._monotonic = env.monotonic
+        self._patience = env.limits.unwritten_records.total_seconds()
+        self._serves_unrecorded = env.limits.serves_unrecorded
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._uses: _Uses = {}
+        self._lost: _Lost = {}
+        self._since: float | None = None
+        """When the oldest of what is collected was, by the monotonic clock."""
+        self._in_writing_since: float | None = None
+        """The same of what is being written at this moment."""
+        self._refusals = Refusals(env.clock, env.monotonic)
+
+    def demand_room(self) -> None:
+        """Return if the use of content keys can be recorded.
+
+        Raises:
+            AuditUnavailableError: it cannot, now.
+        """
+        since = self._in_writing_since or self._since
+        if since is None or self._serves_unrecorded:
+            return
+        if len(self._uses) >= RECORDS_LIMIT or self._monotonic() - since > self._patience:
+            raise AuditUnavailableError
+
+    def used(self, caller: Caller, organization: OrganizationId, operation: Operation, uses: Iterable[_Told]) -> None:
+        """Collect what a call did: for each KEK and reason (None if it was done) of its items, how many."""
+        now, actor = self._clock(), caller.identity
+        with self._lock:
+            if self._since is None:
+                self._since = self._monotonic()
+            for (kek, reason), count in uses:
+                self._collect(Use(organization, kek, operation, actor, reason), _Counted(count, now, now))
+
+    def _collect(self, use: Use, counted: _Counted) -> None:
+        known = self._uses.get(use)
+        if known is not None:
+            known.add(counted)
+        elif len(self._uses) < RECORDS_LIMIT:
+            self._uses[use] = counted
+        elif (lost := self._lost.get(use.organization)) is not None:
+            lost.add(counted)
+        elif len(self._lost) < RECORDS_LIMIT:
+            self._lost[use.organization] = counted
+
+    def refused(self, refusal: Refusal) -> None:
+        """Collect a refusal, or count it."""
+        self._refusals.add(refusal)
+
+    def write(self, *, is_last: bool = False) -> None:
+        """Write what was collected; what cannot be written is collected again.
+
+        Args:
+            is_last: write also what else waits for its minute to end.
+
+        Raises:
+            StorageUnavailableError: the database does not take it.
+        """
+        with self._writing:
+            refusals = self._refusals.take(is_last=is_last)
+            with self._lock:
+                uses, self._uses = self._uses, {}
+                lost, self._lost = self._lost, {}
+                self._in_writing_since, self._since = self._since, None
+            try:
+                if uses or lost or refusals:
+                    self._keep(uses, lost, refusals)
+            except Exception as error:
+                self._refusals.give_back(refusals)
+                with self._lock:
+                    later_uses, self._uses = self._uses, uses
+                    later_lost, self._lost = self._lost, lost
+                    for use, counted in later_uses.items():
+                        self._collect(use, counted)
+                    for organization, counted in later_lost.items():
+                        self._lost.setdefault(organization, _Counted(0, counted.since, counted.until)).add(counted)
+                    self._since, self._in_writing_since = self._in_writing_since or self._since, None
+                if isinstance(error, KeysteadError):
+                    raise
+                _log.error("records_not_written", exc_info=True)
+                raise StorageUnavailableError from error
+            self._in_writing_since = None
+
+    def _keep(self, uses: _Uses, lost: _Lost, refusals: Sequence[AuditEvent]) -> None:
+        events = [_event(use, counted) for use, counted in uses.items()]
+        events += [_lost_event(organization, counted) for organization, counted in lost.items()]
+        with self._storage.write() as tx:
+            tx.uses.add(_hours(uses))
+            tx.audit.append_counted([*events, *refusals])
+
+
+def _event(use: Use, counted: _Counted) -> AuditEvent:
+    return AuditEvent(
+        use.organization,
+        counted.until,
+        told_actor(use.caller),
+        AuditAction.CONTENT_KEYS_USED,
+        use.kek,
+        operation=use.operation,
+        reason=use.reason,
+        count=counted.count,
+        since=counted.since,
+    )
+
+
+def _lost_event(organization: OrganizationId, counted: _Counted) -> AuditEvent:
+    lost = AuditAction.RECORDS_LOST
+    return AuditEvent(organization, counted.until, "*", lost, None, count=counted.count, since=counted.since)
+
+
+def _hours(uses: _Uses) -> list[HourOfUse]:
+    """Return the same as hours of use, which previews tell of: what was refused is none, a rewrap is two."""
+    hours: dict[tuple[OrganizationId, datetime], _Counted] = {}
+    for use, counted in uses.items():
+        if use.reason is None:
+            times = 2 if use.operation is Operation.REWRAP_CONTENT_KEYS else 1
+            hour = counted.until.replace(minute=0, second=0, microsecond=0)
+            place = hours.setdefault((use.organization, hour), _Counted(0, counted.since, counted.until))
+            place.add(_Counted(times * counted.count, counted.since, counted.until))
+    return [HourOfUse(organization, hour, it.count, it.until) for (organization, hour), it in hours.items()]
