@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute
@@ -94,6 +94,21 @@ def verify(public_key: PublicKey, signature: bytes, message: bytes) -> None:
             public_key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:
         raise HsmPolicyError("The token's signature does not fit the public half of the key.") from error
+
+
+def from_der(public_key: bytes) -> PublicKey:
+    """Return a public key of one of the two kinds.
+
+    Raises:
+        HsmPolicyError: it is none.
+    """
+    try:
+        key = load_der_public_key(public_key)
+    except ValueError as error:
+        raise HsmPolicyError("The public half of the audit key is none.") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey | RSAPublicKey):
+        raise HsmPolicyError("The public half of the audit key is of another kind.")
+    return key
 
 
 def to_der(public_key: PublicKey) -> bytes:

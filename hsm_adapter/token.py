@@ -5,6 +5,7 @@ HsmCapacityError, HsmPolicyError and HsmReadOnlyError beside what it names.
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -295,6 +296,22 @@ class HsmToken:
                 message,
             )
         )
+
+    def check_audit_key(self, object_id: bytes, algorithm: SignatureAlgorithm, public_key: bytes) -> None:
+        """Return if the token has this audit key, with its attributes, and its signature fits the public half.
+
+        Raises:
+            ObjectMissingError: there is no such key.
+            HsmPolicyError: it is another one.
+        """
+        message = secrets.token_bytes(32)
+
+        def work(session: Session) -> bytes:
+            handle = self._objects.find(session, Role.AUDIT_KEY, object_id)
+            self._objects.read_back(session, handle, templates.AUDIT_KEY_FLAGS)
+            return signing.sign(self._cryptoki, session.handle, handle, algorithm, message)
+
+        signing.verify(signing.from_der(public_key), self._recovery.run(work), message)
 
     # KEKs.
 

@@ -19,6 +19,7 @@ from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, TokenMis
 from server.background import repeated
 from server.custody.breaker import demand_answering
 from server.custody.hsm import HsmCustody
+from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.errors import TokenHangsError
 from server.domain.ids import ObjectId, object_id
 from server.grpc_api.callers import Callers
@@ -51,6 +52,7 @@ from server.steward.chores import chores
 from server.storage import SqlStorage, database_errors, migrate
 from server.supervisor import process_name
 from server.use_cases import Environment, use_cases
+from server.use_cases.audit_key import EnsureAuditKey
 from server.use_cases.authorities import Authorities
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
@@ -170,7 +172,7 @@ def opened(settings: Settings, tracing: Tracing | None = None) -> Iterator[Parts
 
 
 def prepare(settings: Settings) -> None:
-    """Make ready what all processes need: the schema, a token that can do the job, the common key, a good policy.
+    """Make ready what all processes need: the schema, a fit token, the common key, the audit key, a good policy.
 
     Raises:
         ListenError, PolicyError, SettingsError, UnfitTokenError, WrongTokenError: the operator must act.
@@ -193,6 +195,8 @@ def prepare(settings: Settings) -> None:
         raise UnfitTokenError(f"The token {report.token.label!r} cannot do the job. {faults}.")
     with opened(settings) as parts:
         EnsureCommonKey(parts.env, parts.objects)()
+        if report.signature_algorithm is not None:
+            EnsureAuditKey(parts.env, parts.objects)(SignatureAlgorithm(report.signature_algorithm.value))
 
 
 def run_worker(settings: Settings, stopping: threading.Event) -> None:

@@ -188,6 +188,8 @@ class AuditSettings(_Section):
 
     serve_unrecorded: bool = _LIMITS.serves_unrecorded
     """Whether content keys are handed out though their use cannot be recorded."""
+    checkpoint_interval: PositiveTime = _LIMITS.checkpoint_interval
+    """From one signed checkpoint of a log that grows to the next."""
 
 
 class MetricsSettings(_Section):
@@ -256,6 +258,7 @@ class Settings(BaseSettings):
             # As long as content keys may go on without the database, their records may wait for it.
             unwritten_records=max(_LIMITS.unwritten_records, self.life.revocation_bound / 2),
             serves_unrecorded=self.audit.serve_unrecorded,
+            checkpoint_interval=self.audit.checkpoint_interval,
             intent_age=self.life.intent_age,
             default_algorithm=self.life.wrapping_key_algorithm,
         )

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 import hsm_adapter
 from hsm_adapter import HsmError, HsmToken, KekStatistics, KekToUse, Role
+from server.domain.checkpoints import AuditKey, SignatureAlgorithm
 from server.domain.errors import (
     EncryptedKeyRejectedError,
     KekRejectedError,
@@ -34,7 +35,11 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ROLES: Mapping[ObjectRole, Role] = MappingProxyType(
-    {ObjectRole.WRAPPING_KEY: Role.WRAPPING_KEY, ObjectRole.MAIN_KEY: Role.MAIN_KEY}
+    {
+        ObjectRole.WRAPPING_KEY: Role.WRAPPING_KEY,
+        ObjectRole.MAIN_KEY: Role.MAIN_KEY,
+        ObjectRole.AUDIT_KEY: Role.AUDIT_KEY,
+    }
 )
 
 _OBJECT_ROLES: Mapping[Role, ObjectRole] = MappingProxyType({role: ours for ours, role in _ROLES.items()})
@@ -173,6 +178,29 @@ class HsmCustody(Custody):
                 return self._token.report_main_key(bytes.fromhex(object_id)).fingerprint
         except MainKeyMissingError:
             return None
+
+    @override
+    def create_audit_key(self, object_id: ObjectId, algorithm: SignatureAlgorithm) -> bytes:
+        with _translated():
+            return self._token.create_audit_key(bytes.fromhex(object_id), hsm_adapter.SignatureAlgorithm(algorithm))
+
+    @override
+    def has_audit_key(self, key: AuditKey) -> bool:
+        algorithm = hsm_adapter.SignatureAlgorithm(key.algorithm)
+        try:
+            with _translated():
+                self._token.check_audit_key(bytes.fromhex(key.object_id), algorithm, key.public_key)
+        except TokenUnavailableError as error:
+            if isinstance(error.__cause__, hsm_adapter.ObjectMissingError | hsm_adapter.HsmPolicyError):
+                return False
+            raise
+        return True
+
+    @override
+    def sign(self, key: AuditKey, message: bytes) -> bytes:
+        with _translated():
+            algorithm = hsm_adapter.SignatureAlgorithm(key.algorithm)
+            return self._token.sign(bytes.fromhex(key.object_id), algorithm, message)
 
     @override
     def objects(self) -> list[tuple[ObjectRole | None, str]]:

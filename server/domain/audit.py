@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from server.domain.ids import ObjectId, OrganizationId
+from server.domain.ids import MainKeyName, ObjectId, OrganizationId
 
 
 class AuditAction(StrEnum):
@@ -109,6 +109,11 @@ class AuditEvent:
         if self.subject is None:
             return self.resource
         return f"organizations/{self.organization}/{_COLLECTIONS[self.action]}/{self.subject}"
+
+    @property
+    def main_key_name(self) -> str | None:
+        """Return the resource name of the main key."""
+        return None if self.main_key is None else str(MainKeyName(self.organization, self.main_key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def encoded(recorded: RecordedEvent) -> bytes:
             "subject": event.subject_name,
             "from": event.from_state,
             "to": event.to_state,
-            "main_key": event.main_key,
+            "main_key": event.main_key_name,
             "kek_count": event.kek_count,
             "operation": event.operation,
             "reason": event.reason,

@@ -7,6 +7,7 @@ from server.domain.main_keys import ROTATION_PERIOD
 from server.steward.clock_guard import ClockGuard
 from server.steward.loop import Chore
 from server.use_cases import Environment
+from server.use_cases.checkpoints import Checkpoints
 from server.use_cases.deadlines import EndTimedRevocations, RemindOfRotation, Removal
 from server.use_cases.objects import TokenObjects
 from server.use_cases.reconcile import Reconcile
@@ -93,6 +94,9 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
         "purge_deleted": guard.guarded(removal.purge_deleted),
         "expire_wrapping_keys": guard.guarded(ExpireWrappingKeys(env, objects)),
         "settle_intents": SettleIntents(env, objects),
+        "sign_checkpoints": _every(
+            env.limits.checkpoint_interval.total_seconds(), env.monotonic, Checkpoints(env).sign_all
+        ),
         "forget": _every(TIDY_INTERVAL, env.monotonic, Forget(env)),
         "reconcile": _every(RECONCILE_INTERVAL, env.monotonic, reconcile),
         "count_rotations_due": _every(TIDY_INTERVAL, env.monotonic, count),

@@ -111,6 +111,13 @@ class Audit(Part, ports.Audit):
         return found, found[-1].sequence if len(found) == limit else start
 
     @override
+    def node_count(self, organization: OrganizationId, level: int) -> int:
+        column = audit_nodes.c
+        query = sa.select(sa.func.max(column.place)).where(column.organization == organization, column.level == level)
+        last = self.value(query)
+        return 0 if last is None else int(last) + 1
+
+    @override
     def nodes(self, organization: OrganizationId, level: int, first: int, limit: int) -> list[bytes]:
         column = audit_nodes.c
         query = (
@@ -143,13 +150,15 @@ class Audit(Part, ports.Audit):
         return self.one(query.order_by(audit_checkpoints.c.size.desc()).limit(1), _checkpoint)
 
     @override
-    def behind(self, limit: int) -> list[OrganizationId]:
+    def behind(self, after: OrganizationId | None, limit: int) -> list[OrganizationId]:
         newest = (
             sa.select(sa.func.max(audit_checkpoints.c.size))
             .where(audit_checkpoints.c.organization == audit_logs.c.organization)
             .scalar_subquery()
         )
         query = sa.select(audit_logs.c.organization).where(audit_logs.c.size > sa.func.coalesce(newest, 0))
+        if after is not None:
+            query = query.where(audit_logs.c.organization > after)
         return self.column(query.order_by(audit_logs.c.organization).limit(limit))
 
     @override

@@ -87,7 +87,8 @@ class Reconcile:
         for start in range(0, len(ids), _AT_ONCE):
             part = ids[start : start + _AT_ONCE]
             with self._env.storage.read() as tx:
-                known |= tx.main_keys.are_known(part) | tx.wrapping_keys.are_known(part) | tx.intents.are_known(part)
+                known |= tx.main_keys.are_known(part) | tx.wrapping_keys.are_known(part)
+                known |= tx.audit.are_known(part) | tx.intents.are_known(part)
         return tuple((role, object_id) for role, object_id in objects if role is None or object_id not in known)
 
     def _mark(self, key: MainKey, *, is_missing: bool) -> None:

@@ -136,16 +136,22 @@ def test_the_newest_checkpoint_is_the_one_of_the_largest_size(acme):
     with acme.write() as tx:
         tx.audit.append_counted([USED] * 9)
         assert tx.audit.newest_checkpoint(ACME) is None
-        assert tx.audit.behind(10) == [ACME]
+        assert tx.audit.behind(None, 10) == [ACME]
     keep(acme, 9)
     with acme.read() as tx:
-        assert tx.audit.behind(10) == [ACME]
+        assert tx.audit.behind(None, 10) == [ACME]
     newest = keep(acme, 10)
     keep(acme, 3)
     with acme.read() as tx:
         assert tx.audit.newest_checkpoint(ACME) == newest
         assert tx.audit.newest_checkpoint(OTHER) is None
-        assert tx.audit.behind(10) == []
+        assert tx.audit.behind(None, 10) == []
+    with acme.write() as tx:
+        tx.audit.append_counted([USED])
+        tx.audit.append(AuditEvent(OTHER, NOW, "steward", AuditAction.ORGANIZATION_CREATED, None))
+        assert tx.audit.behind(None, 10) == [ACME, OTHER]
+        assert tx.audit.behind(None, 1) == [ACME]
+        assert tx.audit.behind(ACME, 10) == [OTHER]
     with pytest.raises(ConcurrentChangeError):
         keep(acme, 10)
 
@@ -162,6 +168,7 @@ def test_nodes_are_kept_once_and_read_in_their_order(acme):
         assert tx.audit.nodes(ACME, 8, 1, 2) == hashes[1:3]
         assert tx.audit.nodes(ACME, 16, 0, 10) == hashes[4:]
         assert tx.audit.nodes(OTHER, 8, 0, 10) == []
+        assert [tx.audit.node_count(ACME, level) for level in (8, 16, 24)] == [4, 1, 0]
 
 
 def search(storage, limit=10, before=None, **wanted):

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from server.steward.chores import chores
+from server.use_cases import Limits
 from tests.docs.pages import ROOT, page, table, words
 from tests.support.factories import NOW
 
@@ -55,6 +56,6 @@ def test_every_room_is_told():
 
 
 def test_every_chore_of_the_steward_is_told_in_its_order():
-    clocks = SimpleNamespace(clock=lambda: NOW, monotonic=lambda: 0.0)
+    clocks = SimpleNamespace(clock=lambda: NOW, monotonic=lambda: 0.0, limits=Limits())
     done = chores(clocks, SimpleNamespace(), SimpleNamespace())
     assert [words(chore)[0] for chore, _ in table(ARCHITECTURE, "Processes and threads", "chore")] == list(done)

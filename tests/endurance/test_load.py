@@ -71,7 +71,8 @@ def check_token(service, rows) -> None:
     eventually(lambda: not rows.all("SELECT * FROM intents"), "nothing is left to be made or destroyed")
     main_keys = rows.all("SELECT object_id, 'keystead main-key' FROM main_keys WHERE state <> 'REMOVED'")
     wrapping_keys = rows.all("SELECT id, 'keystead wrapping-key' FROM wrapping_keys WHERE state = 'USABLE'")
-    assert inventory(service.folder / "token") == dict([*main_keys, *wrapping_keys])
+    audit_key = rows.all("SELECT object_id, 'keystead audit-key' FROM audit_key")
+    assert inventory(service.folder / "token") == dict([*main_keys, *wrapping_keys, *audit_key])
 
 
 @pytest.mark.timeout(240)

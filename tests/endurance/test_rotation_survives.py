@@ -106,7 +106,9 @@ class Move:
         assert rows.all("SELECT id FROM wrapping_keys WHERE state = 'USABLE'") == []
         main_keys = {object_id for (object_id,) in rows.all("SELECT object_id FROM main_keys")}
         assert len(main_keys) == 3
-        assert inventory(self.org.service.folder / "token") == dict.fromkeys(main_keys, "keystead main-key")
+        ((audit_key,),) = rows.all("SELECT object_id FROM audit_key")
+        expected = {**dict.fromkeys(main_keys, "keystead main-key"), audit_key: "keystead audit-key"}
+        assert inventory(self.org.service.folder / "token") == expected
 
 
 def done_so_far(rows) -> int:

@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_counted_and_named(measured):
 def test_a_missing_common_key_is_told_too(tmp_path):
     service = Service(tmp_path)
     service.keystead("prepare", "--config", service.config)
-    (common,) = inventory(service.folder / "token")
+    (common,) = (it for it, label in inventory(service.folder / "token").items() if label == "keystead main-key")
     destroy(service.folder / "token", common)
     done = service.keystead("hsm", "reconcile", "--config", service.config, check=False)
     assert (done.returncode, done.stderr) == (1, "")

@@ -176,7 +176,11 @@ BROUGHT = ("commit", "examine_main_key", "unwrap_main_key", "commit", "destroy",
 
 SCENARIOS = {
     # name: (what is there before, what is done, the steps that it takes)
-    "first_start": (nothing, first_start, ("commit", "generate_main_key", "commit")),
+    "first_start": (
+        nothing,
+        first_start,
+        ("commit", "generate_main_key", "commit", "commit", "create_audit_key", "commit"),
+    ),
     "create_wrapping_key": (organization, create_wrapping_key, ("commit", "create_wrapping_key", "commit")),
     "import_now": (wrapping_key, import_now, BROUGHT),
     "import_later": (wrapping_key, import_later, BROUGHT),

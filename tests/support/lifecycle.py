@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import keywrap
 
 from server.bootstrap import Parts
+from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.errors import (
     DuplicateKeyError,
     EncryptedKeyRejectedError,
@@ -22,6 +23,8 @@ from server.domain.keks import Kek
 from server.domain.main_keys import State
 from server.domain.roles import Caller, Grant, Role
 from server.use_cases import Import, MainKeyView, PageRequest, Upload, use_cases
+from server.use_cases.audit_key import EnsureAuditKey
+from server.use_cases.checkpoints import Checkpoints
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.deadlines import Removal
 from server.use_cases.rotate import Rotate
@@ -59,6 +62,7 @@ class Lifecycle:
     def live(self) -> None:
         """Do all of it; every step is what a test elsewhere looks at more closely."""
         EnsureCommonKey(self.parts.env, self.parts.objects)()
+        EnsureAuditKey(self.parts.env, self.parts.objects)(SignatureAlgorithm.ECDSA_P256_SHA256)
         for organization in (ACME, OTHER):
             self._do.create_organization(OPERATOR, organization, "")
         self._use(self._new_kek(), self._new_kek())
@@ -78,6 +82,7 @@ class Lifecycle:
         assert removal.remove_retired() == 1
         assert SettleIntents(self.parts.env, self.parts.objects)() == 0
         self._lose_and_recover(removal, MainKeyName(ACME, second.key.id), self.main_keys[1])
+        assert Checkpoints(self.parts.env).fresh(ACME).head.size > len(self.keks)
         self.parts.custody.check()
         states = {view.key.id: view.key.state for view in self._main_keys()}
         assert states == {"common": State.RETIRED, first.key.id: State.REMOVED, second.key.id: State.ACTIVE}

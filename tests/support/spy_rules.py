@@ -25,6 +25,8 @@ class Kind(Enum):
     MAIN_KEY = auto()
     KEK_IN_TRANSIT = auto()
     KEK_IN_USE = auto()
+    AUDIT_KEY = auto()
+    AUDIT_PUBLIC_HALF = auto()
     CONSTANT = auto()
     """32 zero bytes, of which fingerprints are made."""
 
@@ -54,6 +56,17 @@ _MUST_SAY: Mapping[Kind, Mapping[str, object]] = {
         "CKA_ALLOWED_MECHANISMS": _mechanisms(0x9),  # CKM_RSA_PKCS_OAEP
         **_booleans("TOKEN PRIVATE SENSITIVE UNWRAP", "EXTRACTABLE DECRYPT SIGN SIGN_RECOVER DERIVE MODIFIABLE"),
     },
+    Kind.AUDIT_PUBLIC_HALF: {
+        "CKA_CLASS": "CKO_PUBLIC_KEY",
+        "CKA_KEY_TYPE": "CKK_EC",
+        **_booleans("", "TOKEN PRIVATE ENCRYPT VERIFY WRAP"),
+    },
+    Kind.AUDIT_KEY: {
+        "CKA_CLASS": "CKO_PRIVATE_KEY",
+        "CKA_KEY_TYPE": "CKK_EC",
+        "CKA_ALLOWED_MECHANISMS": _mechanisms(0x1041),  # CKM_ECDSA
+        **_booleans("TOKEN PRIVATE SENSITIVE SIGN", "EXTRACTABLE DECRYPT UNWRAP SIGN_RECOVER DERIVE MODIFIABLE"),
+    },
     Kind.MAIN_KEY: {
         "CKA_CLASS": "CKO_SECRET_KEY",
         "CKA_KEY_TYPE": "CKK_AES",
@@ -72,7 +85,7 @@ _COPYABLE = "0x171"
 """The spy does not know CKA_COPYABLE, and shows of it that it is one byte."""
 _MAY_SAY = {
     "CKA_TOKEN", "CKA_ID", "CKA_LABEL", "CKA_VALUE_LEN", "CKA_MODULUS_BITS", "CKA_PUBLIC_EXPONENT",
-    "CKA_UNWRAP_TEMPLATE", _COPYABLE,
+    "CKA_UNWRAP_TEMPLATE", "CKA_EC_PARAMS", _COPYABLE,
 }  # fmt: skip
 _FLAGS = {
     *_booleans("TOKEN PRIVATE SENSITIVE EXTRACTABLE ENCRYPT DECRYPT WRAP UNWRAP SIGN SIGN_RECOVER VERIFY DERIVE", ""),
@@ -81,6 +94,8 @@ _FLAGS = {
 }
 _MAY_BE_READ: Mapping[Kind, set[str]] = {
     Kind.WRAPPING_KEY: {*_FLAGS, "CKA_MODULUS"},
+    Kind.AUDIT_KEY: _FLAGS,
+    Kind.AUDIT_PUBLIC_HALF: {"CKA_EC_POINT"},
     Kind.MAIN_KEY: {*_FLAGS, "CKA_VALUE_LEN"},
     Kind.KEK_IN_TRANSIT: _FLAGS,
     Kind.KEK_IN_USE: _FLAGS,
@@ -96,13 +111,20 @@ _WRAPS = {
     ("CKM_AES_KEY_WRAP", Kind.MAIN_KEY, Kind.CONSTANT),
 }
 _GENERATES = {("CKM_AES_KEY_GEN", Kind.MAIN_KEY), ("CKM_AES_KEY_GEN", Kind.KEK_IN_TRANSIT)}
+_PAIRS = ([Kind.PUBLIC_HALF, Kind.WRAPPING_KEY], [Kind.AUDIT_PUBLIC_HALF, Kind.AUDIT_KEY])
+_WORKS = {("CKM_AES_GCM", Kind.KEK_IN_USE)}
+_SIGNS = {("CKM_ECDSA", Kind.AUDIT_KEY)}
 _OAEP = {"hashAlg": "CKM_SHA256", "mgf": "CKG_MGF1_SHA256", "source": 1, "pSourceData[ulSourceDalaLen]": None}
 _NO_KEYS = {
     "C_GetFunctionList", "C_Initialize", "C_GetSlotList", "C_GetTokenInfo", "C_OpenSession", "C_CloseSession",
     "C_GetSessionInfo", "C_Login", "C_FindObjectsFinal", "C_GenerateRandom", "C_DestroyObject",
 }  # fmt: skip
 """They name no key's attributes, or only end a key."""
-_LABELS = {b"keystead wrapping-key": Kind.WRAPPING_KEY, b"keystead main-key": Kind.MAIN_KEY}
+_LABELS = {
+    b"keystead wrapping-key": Kind.WRAPPING_KEY,
+    b"keystead main-key": Kind.MAIN_KEY,
+    b"keystead audit-key": Kind.AUDIT_KEY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +152,8 @@ class _Judge:
             "C_DecryptInit": self._put_to_use,
             "C_Encrypt": self._used,
             "C_Decrypt": self._used,
+            "C_SignInit": self._put_to_use,
+            "C_Sign": self._used,
             "C_GetAttributeValue": self._read,
             "C_FindObjectsInit": self._searched_for,
             "C_FindObjects": self._found,
@@ -179,8 +203,8 @@ class _Judge:
             *self._make(call, "hPublicKey", public),
             *self._make(call, "hPrivateKey", call.template("pPrivateKeyTemplate")),
         ]
-        if kinds != [Kind.PUBLIC_HALF, Kind.WRAPPING_KEY]:
-            yield "generates a pair that is no wrapping key"
+        if kinds not in _PAIRS:
+            yield "generates a pair that is no wrapping key and no audit key"
 
     def _created(self, call: Call) -> Iterator[str]:
         if list(self._make(call, "*phObject", call.template())) != [Kind.CONSTANT]:
@@ -202,7 +226,7 @@ class _Judge:
 
     def _put_to_use(self, call: Call) -> Iterator[str]:
         what = call.given["pMechanism->type"], self._kind(call, "hKey")
-        if what != ("CKM_AES_GCM", Kind.KEK_IN_USE):
+        if what not in (_SIGNS if call.function == "C_SignInit" else _WORKS):
             yield f"has {what} work on data"
 
     def _used(self, _call: Call) -> Iterator[str]:

@@ -16,6 +16,7 @@ CHANGING = frozenset(
         "examine_main_key",
         "unwrap_main_key",
         "generate_main_key",
+        "create_audit_key",
         "destroy",
         "create_kek",
         "rewrap_keks",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hsm_adapter import HsmSettings, HsmToken
 from server.custody.hsm import HsmCustody
+from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.errors import KeysteadError
 from server.domain.ids import ObjectId, OrganizationId, WrappingKeyName
 from server.domain.keks import Kek
@@ -21,6 +22,7 @@ from server.observability.steward import StewardGauges
 from server.steward.chores import chores
 from server.storage import SqlStorage, migrate
 from server.use_cases import FREE, Environment, Import, Limits, Upload, UseCases, use_cases
+from server.use_cases.audit_key import EnsureAuditKey
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.reconcile import Reconcile, Reconciliation
@@ -69,6 +71,7 @@ class World:
         """Begin as new processes do: nothing is remembered but rows and objects."""
         objects = TokenObjects(self.env)
         EnsureCommonKey(self.env, objects)()
+        EnsureAuditKey(self.env, objects)(SignatureAlgorithm.ECDSA_P256_SHA256)
         self.do: UseCases = use_cases(self.env)
         self.gauges = StewardGauges()
         self.chores = chores(self.env, objects, self.gauges)

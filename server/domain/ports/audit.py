@@ -36,6 +36,9 @@ class Audit(Protocol):
             `limit`, where few are wanted among many.
         """
 
+    def node_count(self, organization: OrganizationId, level: int) -> int:
+        """Return how many hashes of subtrees of 2^level leaves are kept; they are those of the first places."""
+
     def nodes(self, organization: OrganizationId, level: int, first: int, limit: int) -> list[bytes]:
         """Return up to `limit` kept hashes of subtrees of 2^level leaves, from the place `first` on, in their order."""
 
@@ -52,8 +55,8 @@ class Audit(Protocol):
     def newest_checkpoint(self, organization: OrganizationId) -> Checkpoint | None:
         """Return the newest checkpoint, or None."""
 
-    def behind(self, limit: int) -> list[OrganizationId]:
-        """Return up to `limit` organisations that have events beyond their newest checkpoint."""
+    def behind(self, after: OrganizationId | None, limit: int) -> list[OrganizationId]:
+        """Return up to `limit` organisations with events beyond their newest checkpoint, by id, those after `after`."""
 
     def key(self) -> AuditKey | None:
         """Return the key that signs checkpoints, or None before it was made."""

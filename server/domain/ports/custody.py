@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from server.domain.checkpoints import AuditKey, SignatureAlgorithm
 from server.domain.errors import KeysteadError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
@@ -72,6 +73,15 @@ class Custody(Protocol):
 
     def find_main_key(self, object_id: ObjectId) -> bytes | None:
         """Return the fingerprint (32 bytes) of a main key in the token, or None if it is not there."""
+
+    def create_audit_key(self, object_id: ObjectId, algorithm: SignatureAlgorithm) -> bytes:
+        """Make a pair in the token that signs, and return its public half, DER SubjectPublicKeyInfo."""
+
+    def has_audit_key(self, key: AuditKey) -> bool:
+        """Return whether the token holds this key: what it signs fits the public half."""
+
+    def sign(self, key: AuditKey, message: bytes) -> bytes:
+        """Return the audit key's signature of a message; of ECDSA as DER."""
 
     def objects(self) -> list[tuple[ObjectRole | None, str]]:
         """Return the key objects of the token: role (None for one that is not of our making) and id in hexadecimal."""
