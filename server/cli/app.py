@@ -2,7 +2,7 @@
 
 import typer
 
-from server.cli import content_keys, dev, health, keks, main_keys, organizations, rotations, wrapping_keys
+from server.cli import audit, content_keys, dev, health, keks, main_keys, organizations, rotations, wrapping_keys
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,4 +35,5 @@ app.add_typer(main_keys.app, name="main-keys")
 app.add_typer(keks.app, name="keks")
 app.add_typer(content_keys.app, name="content-keys")
 app.add_typer(rotations.app, name="rotations")
+app.add_typer(audit.app, name="audit")
 app.add_typer(dev.app, name="dev")

@@ -1,7 +1,7 @@
 """Files of the command line: what it reads is small; what it writes is new, whole, and if secret its owner's alone."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -50,9 +50,13 @@ class NewFiles:
 
     def write(self, path: Path, content: bytes) -> None:
         """Write the whole of one of the files, down to the disk."""
+        self.write_all(path, (content,))
+
+    def write_all(self, path: Path, parts: Iterable[bytes]) -> None:
+        """Write the whole of one of the files, as its parts come, down to the disk."""
         try:
             with self.open[path] as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -17,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _HEXADECIMAL = frozenset({"fingerprint", "copy_fingerprint", "public_key_sha256"})
 """Hashes: printed as openssl prints them. All other bytes are base64."""
-_RESOURCE_NAMES = frozenset({"name", "main_key", "to_main_key"})
+_RESOURCE_NAMES = frozenset({"name", "main_key", "subject", "to_main_key"})
 _FRACTION = re.compile(r"\.\d+(?=Z$)")
 
 
@@ -130,4 +130,4 @@ def _short(column: str, value: object) -> object:
     """Return of a resource name its last part, since commands take it beside the organisation's id; no fractions."""
     if column in _RESOURCE_NAMES:
         return str(value).rpartition("/")[2]
-    return _to_the_second(str(value)) if column.endswith("_time") else value
+    return _to_the_second(str(value)) if column.endswith("time") else value

@@ -114,6 +114,32 @@ class RotationName(_Child):
         return "rotations"
 
 
+_SEQUENCE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEventName:
+    """`organizations/{organization}/auditEvents/{audit_event}`, whose id is a number."""
+
+    organization: OrganizationId
+    sequence: int
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the parts of a resource name.
+
+        Raises:
+            MalformedNameError: `name` is not the name of an event.
+        """
+        parent, _, last = name.rpartition("/auditEvents/")
+        if not _SEQUENCE.fullmatch(last):
+            raise MalformedNameError("name", "organizations/ORGANIZATION/auditEvents/NUMBER")
+        return cls(OrganizationName.parse(parent).id, int(last))
+
+    def __str__(self) -> str:
+        return f"organizations/{self.organization}/auditEvents/{self.sequence}"
+
+
 @dataclass(frozen=True, slots=True)
 class OrganizationName:
     """`organizations/{organization}`."""

@@ -57,6 +57,11 @@ class Operation(StrEnum):
     STREAM_CONTENT_KEYS = "StreamContentKeys"
     GET_AUTHORITY = "GetAuthority"
     WATCH_ORGANIZATION = "WatchOrganization"
+    LIST_AUDIT_EVENTS = "ListAuditEvents"
+    EXPORT_AUDIT_EVENTS = "ExportAuditEvents"
+    GET_AUDIT_CHECKPOINT = "GetAuditCheckpoint"
+    GET_INCLUSION_PROOF = "GetInclusionProof"
+    GET_CONSISTENCY_PROOF = "GetConsistencyProof"
 
 
 _O, _A, _R, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR, Role.SERVICE
@@ -93,6 +98,11 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.STREAM_CONTENT_KEYS: frozenset({_S}),
         Operation.GET_AUTHORITY: frozenset({_S}),
         Operation.WATCH_ORGANIZATION: frozenset({_S}),
+        Operation.LIST_AUDIT_EVENTS: frozenset({_A}),
+        Operation.EXPORT_AUDIT_EVENTS: frozenset({_A}),
+        Operation.GET_AUDIT_CHECKPOINT: frozenset({_A}),
+        Operation.GET_INCLUSION_PROOF: frozenset({_A}),
+        Operation.GET_CONSISTENCY_PROOF: frozenset({_A}),
     }
 )
 

@@ -42,12 +42,13 @@ _MOVES: Mapping[Action, "pb.MainKey.Move.ValueType"] = MappingProxyType(
 )
 
 
-def _timestamp(moment: datetime | None) -> Timestamp | None:
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return a moment's message, or None."""
     if moment is None:
         return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    told = Timestamp()
+    told.FromDatetime(moment)
+    return told
 
 
 def organization(view: OrganizationView) -> pb.Organization:
@@ -59,11 +60,11 @@ def organization(view: OrganizationView) -> pb.Organization:
         main_key=str(MainKeyName(it.id, it.main_key)),
         epoch=it.epoch,
         kek_count=view.kek_count,
-        create_time=_timestamp(it.create_time),
+        create_time=timestamp(it.create_time),
         byok_enabled=it.byok_enabled,
         main_key_state=pb.MainKey.State.Value(view.main_key.state),
-        rotation_due_time=_timestamp(view.main_key.rotation_due_time),
-        verify_time=_timestamp(view.main_key.verify_time),
+        rotation_due_time=timestamp(view.main_key.rotation_due_time),
+        verify_time=timestamp(view.main_key.verify_time),
         etag=etag_of_organization(it),
     )
 
@@ -76,10 +77,10 @@ def wrapping_key(key: WrappingKey) -> pb.WrappingKey:
         public_key_pem=public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
         algorithm=pb.WrappingKey.Algorithm.Value(key.algorithm),
         public_key_sha256=hashlib.sha256(key.public_key).digest(),
-        expire_time=_timestamp(key.expire_time),
+        expire_time=timestamp(key.expire_time),
         remaining_attempts=FAILED_UPLOADS_LIMIT - key.failed_uploads,
         openssl_commands=OPENSSL_COMMANDS,
-        create_time=_timestamp(key.create_time),
+        create_time=timestamp(key.create_time),
     )
 
 
@@ -115,14 +116,14 @@ def main_key(view: MainKeyView) -> pb.MainKey:
         fingerprint=key.fingerprint,
         kek_count=view.kek_count,
         next_moves=[_MOVES[action] for action in view.next_moves],
-        create_time=_timestamp(key.create_time),
-        state_time=_timestamp(key.state_time),
-        purge_time=_timestamp(key.purge_time),
+        create_time=timestamp(key.create_time),
+        state_time=timestamp(key.state_time),
+        purge_time=timestamp(key.purge_time),
         revocation=_revocation(key),
-        activate_time=_timestamp(key.activate_time),
-        rotation_due_time=_timestamp(key.rotation_due_time),
-        verify_time=_timestamp(key.verify_time),
-        missing_time=_timestamp(key.missing_time),
+        activate_time=timestamp(key.activate_time),
+        rotation_due_time=timestamp(key.rotation_due_time),
+        verify_time=timestamp(key.verify_time),
+        missing_time=timestamp(key.missing_time),
         etag=etag_of_main_key(key),
     )
 
@@ -133,8 +134,8 @@ def _revocation(key: MainKey) -> pb.MainKey.Revocation | None:
     return pb.MainKey.Revocation(
         cause=pb.MainKey.Revocation.LOCAL,
         reason=key.revoke_reason,
-        revoke_time=_timestamp(key.revoke_time),
-        reactivate_time=_timestamp(key.reactivate_time),
+        revoke_time=timestamp(key.revoke_time),
+        reactivate_time=timestamp(key.reactivate_time),
     )
 
 
@@ -150,7 +151,7 @@ def imported(answer: ImportedMainKey, *, verified: bool) -> messages.ImportMainK
 def revoked(answer: RevokedMainKey) -> messages.RevokeMainKeyResponse:
     """Return the message of a main key that was revoked."""
     return messages.RevokeMainKeyResponse(
-        main_key=main_key(answer.main_key), effective_time=_timestamp(answer.effective_time)
+        main_key=main_key(answer.main_key), effective_time=timestamp(answer.effective_time)
     )
 
 
@@ -162,7 +163,7 @@ def preview(it: ChangePreview) -> messages.PreviewChangeResponse:
         stops_content_keys=it.stops_content_keys,
         content_keys_last_day=it.usage.last_day,
         content_keys_last_30_days=it.usage.last_30_days,
-        last_use_time=_timestamp(it.usage.last_use_time),
+        last_use_time=timestamp(it.usage.last_use_time),
         effects=it.effects,
     )
 
@@ -186,8 +187,8 @@ def kek(it: Kek) -> pb.Kek:
         main_key=str(MainKeyName(it.organization, it.main_key)),
         wrapping_algorithm=WRAPPING_ALGORITHM,
         remaining_encryptions=it.remaining_encryptions,
-        create_time=_timestamp(it.create_time),
-        rewrap_time=_timestamp(it.rewrap_time),
+        create_time=timestamp(it.create_time),
+        rewrap_time=timestamp(it.rewrap_time),
     )
 
 
@@ -202,11 +203,11 @@ def rotation(view: RotationView) -> pb.Rotation:
         total_count=it.total,
         done_count=it.done,
         failed_count=it.failed,
-        start_time=_timestamp(it.start_time),
-        end_time=_timestamp(it.end_time),
-        progress_time=_timestamp(it.progress_time),
+        start_time=timestamp(it.start_time),
+        end_time=timestamp(it.end_time),
+        progress_time=timestamp(it.progress_time),
         keks_per_second=it.rate,
-        estimated_end_time=_timestamp(it.estimated_end_time),
+        estimated_end_time=timestamp(it.estimated_end_time),
         failed_keks=map(str, view.failed_keks),
         etag=etag_of_rotation(it),
     )

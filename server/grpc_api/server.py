@@ -14,6 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from keystead.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     authority_service_pb2,
     authority_service_pb2_grpc,
     content_key_service_pb2,
@@ -27,6 +29,7 @@ from keystead.v1 import (
 )
 
 from server.grpc_api.admission import Admission
+from server.grpc_api.audit_service import AuditService
 from server.grpc_api.authority_service import AuthorityService
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
 from server.grpc_api.callers import Callers
@@ -58,6 +61,7 @@ SERVICES = tuple(
         (rotation_service_pb2, "RotationService"),
         (content_key_service_pb2, "ContentKeyService"),
         (authority_service_pb2, "AuthorityService"),
+        (audit_service_pb2, "AuditService"),
     )
 )
 
@@ -162,6 +166,7 @@ def serve(
         ContentKeyService(use_cases, boundary, listen.sessions), server
     )
     authority_service_pb2_grpc.add_AuthorityServiceServicer_to_server(AuthorityService(use_cases, boundary), server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(use_cases, boundary), server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     health_service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -22,6 +22,7 @@ from server.use_cases.objects import TokenObjects
 from server.use_cases.paging import Page, PageRequest
 from server.use_cases.pause_rotation import RotationControl
 from server.use_cases.preview_change import Change, PreviewChange
+from server.use_cases.read_audit import ProvenEvent, ProvenGrowth, ReadAudit, SignedCheckpoint
 from server.use_cases.read_authority import GetAuthority, WatchOrganization
 from server.use_cases.read_keks import GetKek, ListKeks
 from server.use_cases.read_main_keys import GetMainKey, ListMainKeys
@@ -63,10 +64,13 @@ __all__ = [
     "OrganizationView",
     "Page",
     "PageRequest",
+    "ProvenEvent",
+    "ProvenGrowth",
     "Refusal",
     "RevokedMainKey",
     "RewrappedContentKey",
     "RotationView",
+    "SignedCheckpoint",
     "Terms",
     "UnwrappedContentKey",
     "Upload",
@@ -103,6 +107,7 @@ class UseCases:
     rewrap_content_keys: RecordedRewrapping
     get_authority: GetAuthority
     watch_organization: WatchOrganization
+    read_audit: ReadAudit
     authorities: Authorities
     """To be kept up to date."""
     records: Records
@@ -141,6 +146,7 @@ def use_cases(env: Environment) -> UseCases:
         rewrap_content_keys=RecordedRewrapping(records, RewrapContentKeys(env, unwrap, wrap)),
         get_authority=GetAuthority(authorities),
         watch_organization=WatchOrganization(authorities),
+        read_audit=ReadAudit(env),
         authorities=authorities,
         records=records,
     )

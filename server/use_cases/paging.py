@@ -15,6 +15,7 @@ U = TypeVar("U")
 DEFAULT_SIZE = 100
 SIZE_LIMIT = 1000
 _ID = re.compile(r"[a-z0-9-]{1,63}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,18 @@ class PageRequest:
             raise InvalidFieldError("page_token", "give back a next_page_token as it was")
         return text
 
+    @property
+    def last_number(self) -> int | None:
+        """Return the number of the last item of the page before, or None for the first page.
+
+        Raises:
+            InvalidFieldError: the token is none of ours.
+        """
+        last = self.last_id
+        if last is not None and not _NUMBER.fullmatch(last):
+            raise InvalidFieldError("page_token", "give back a next_page_token as it was")
+        return None if last is None else int(last)
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
@@ -65,8 +78,13 @@ class Page(Generic[T]):
         return Page([convert(item) for item in self.items], self.next_token)
 
 
+def token_of(last: str) -> str:
+    """Return the token of the page that follows an item."""
+    return base64.urlsafe_b64encode(last.encode()).decode()
+
+
 def cut(found: Sequence[T], limit: int, id_of: Callable[[T], str]) -> Page[T]:
     """Return the page, given up to one item more than it may hold."""
     items = found[:limit]
     more = len(found) > limit
-    return Page(items, base64.urlsafe_b64encode(id_of(items[-1]).encode()).decode() if more else "")
+    return Page(items, token_of(id_of(items[-1])) if more else "")

@@ -10,28 +10,9 @@ from hypothesis import strategies as st
 from server.domain.audit import _COLLECTIONS, AuditAction, AuditEvent, RecordedEvent
 from server.domain.audit_encoding import encoded, moment
 from server.domain.checkpoints import TreeHead
+from tests.support.audit_samples import FULL, KEY
 from tests.support.factories import ACME, NOW
 
-KEY = "ab" * 16
-FULL = AuditEvent(
-    ACME,
-    NOW,
-    'spiffe://test/"é"\n\x7f\u2028',
-    AuditAction.MAIN_KEY_MOVED,
-    KEY,
-    from_state="ACTIVE",
-    to_state="REVOKED",
-    main_key="common",
-    kek_count=12,
-    operation="RevokeMainKey",
-    reason="NONE",
-    resource="organizations/acme",
-    note="stolen",
-    count=3,
-    since=NOW - timedelta(milliseconds=200),
-    request_id="0b3f9a4e-7e1b-4a53-9c55-1f0f6a2f3a10",
-    call_id="0123-1",
-)
 BARE = AuditEvent(ACME, NOW.replace(microsecond=0), "steward", AuditAction.ORGANIZATION_CREATED, None)
 
 

@@ -625,3 +625,207 @@ class Rotation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Rotation: _TypeAlias = Rotation  # noqa: Y015
+
+@_typing.final
+class AuditEvent(_message.Message):
+    """Something that happened in an organisation. Events are written once, never changed and never deleted; they are the
+    leaves of a Merkle tree whose root is signed: audit_service.proto.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Action:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AuditEvent._Action.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: AuditEvent._Action.ValueType  # 0
+        """Never answered."""
+        ORGANIZATION_CREATED: AuditEvent._Action.ValueType  # 1
+        """The organisation was created."""
+        WRAPPING_KEY_CREATED: AuditEvent._Action.ValueType  # 2
+        """A wrapping key was made in the token."""
+        WRAPPING_KEY_ENDED: AuditEvent._Action.ValueType  # 3
+        """A wrapping key was used, was spent by failed uploads, or expired."""
+        UPLOAD_REJECTED: AuditEvent._Action.ValueType  # 4
+        """The token could not unwrap an upload as a main key."""
+        MAIN_KEY_IMPORTED: AuditEvent._Action.ValueType  # 5
+        """A main key was brought, or brought back."""
+        MAIN_KEY_MOVED: AuditEvent._Action.ValueType  # 6
+        """A main key changed its state."""
+        MAIN_KEY_VERIFIED: AuditEvent._Action.ValueType  # 7
+        """A copy was found to be a main key."""
+        MAIN_KEY_MISSING: AuditEvent._Action.ValueType  # 8
+        """A main key's object was found missing in the token."""
+        MAIN_KEY_FOUND: AuditEvent._Action.ValueType  # 9
+        """It is there again."""
+        ROTATION_DUE: AuditEvent._Action.ValueType  # 10
+        """A main key should be replaced."""
+        BYOK_ENABLED: AuditEvent._Action.ValueType  # 11
+        """BYOK was enabled."""
+        BYOK_DISABLED: AuditEvent._Action.ValueType  # 12
+        """BYOK was disabled."""
+        ROTATION_STARTED: AuditEvent._Action.ValueType  # 13
+        """Another main key was put in charge, so that KEKs have to move."""
+        ROTATION_ENDED: AuditEvent._Action.ValueType  # 14
+        """None is left, or the replaced key came back."""
+        ROTATION_PAUSED: AuditEvent._Action.ValueType  # 15
+        """A rotation was paused."""
+        ROTATION_RESUMED: AuditEvent._Action.ValueType  # 16
+        """A rotation was resumed."""
+        KEK_CREATED: AuditEvent._Action.ValueType  # 17
+        """A KEK was made."""
+        KEK_VERSION_CREATED: AuditEvent._Action.ValueType  # 18
+        """A KEK that had encrypted as often as one key may got a new key."""
+        CONTENT_KEYS_USED: AuditEvent._Action.ValueType  # 19
+        """Content keys were made, wrapped, unwrapped or rewrapped, or that was refused: counted over a moment."""
+        RECORDS_LOST: AuditEvent._Action.ValueType  # 20
+        """Content keys were used and could not be recorded, which the operator allows."""
+        REFUSED: AuditEvent._Action.ValueType  # 21
+        """A change was refused, or anything that the caller may not do."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """What happened; docs/lifecycle.md tells each."""
+
+    ACTION_UNSPECIFIED: AuditEvent.Action.ValueType  # 0
+    """Never answered."""
+    ORGANIZATION_CREATED: AuditEvent.Action.ValueType  # 1
+    """The organisation was created."""
+    WRAPPING_KEY_CREATED: AuditEvent.Action.ValueType  # 2
+    """A wrapping key was made in the token."""
+    WRAPPING_KEY_ENDED: AuditEvent.Action.ValueType  # 3
+    """A wrapping key was used, was spent by failed uploads, or expired."""
+    UPLOAD_REJECTED: AuditEvent.Action.ValueType  # 4
+    """The token could not unwrap an upload as a main key."""
+    MAIN_KEY_IMPORTED: AuditEvent.Action.ValueType  # 5
+    """A main key was brought, or brought back."""
+    MAIN_KEY_MOVED: AuditEvent.Action.ValueType  # 6
+    """A main key changed its state."""
+    MAIN_KEY_VERIFIED: AuditEvent.Action.ValueType  # 7
+    """A copy was found to be a main key."""
+    MAIN_KEY_MISSING: AuditEvent.Action.ValueType  # 8
+    """A main key's object was found missing in the token."""
+    MAIN_KEY_FOUND: AuditEvent.Action.ValueType  # 9
+    """It is there again."""
+    ROTATION_DUE: AuditEvent.Action.ValueType  # 10
+    """A main key should be replaced."""
+    BYOK_ENABLED: AuditEvent.Action.ValueType  # 11
+    """BYOK was enabled."""
+    BYOK_DISABLED: AuditEvent.Action.ValueType  # 12
+    """BYOK was disabled."""
+    ROTATION_STARTED: AuditEvent.Action.ValueType  # 13
+    """Another main key was put in charge, so that KEKs have to move."""
+    ROTATION_ENDED: AuditEvent.Action.ValueType  # 14
+    """None is left, or the replaced key came back."""
+    ROTATION_PAUSED: AuditEvent.Action.ValueType  # 15
+    """A rotation was paused."""
+    ROTATION_RESUMED: AuditEvent.Action.ValueType  # 16
+    """A rotation was resumed."""
+    KEK_CREATED: AuditEvent.Action.ValueType  # 17
+    """A KEK was made."""
+    KEK_VERSION_CREATED: AuditEvent.Action.ValueType  # 18
+    """A KEK that had encrypted as often as one key may got a new key."""
+    CONTENT_KEYS_USED: AuditEvent.Action.ValueType  # 19
+    """Content keys were made, wrapped, unwrapped or rewrapped, or that was refused: counted over a moment."""
+    RECORDS_LOST: AuditEvent.Action.ValueType  # 20
+    """Content keys were used and could not be recorded, which the operator allows."""
+    REFUSED: AuditEvent.Action.ValueType  # 21
+    """A change was refused, or anything that the caller may not do."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    FROM_STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
+    MAIN_KEY_FIELD_NUMBER: _builtins.int
+    KEK_COUNT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `organizations/{organization}/auditEvents/{audit_event}`; its id is the sequence number."""
+    sequence: _builtins.int
+    """Its number in its organisation: 1 and up, without gaps."""
+    actor: _builtins.str
+    """Who did it: the identity of a caller, "steward" for what Keystead does by itself, "*" for many callers together."""
+    action: Global___AuditEvent.Action.ValueType
+    """What happened."""
+    subject: _builtins.str
+    """Resource name of what it happened to, or of what a refused request named. Empty if it was the organisation, or if it is
+    not known to be one of its KEKs.
+    """
+    from_state: _builtins.str
+    """The state before, by its word. Empty if there was none."""
+    to_state: _builtins.str
+    """The state after, by its word. Empty if it has none."""
+    main_key: _builtins.str
+    """Name of the main key that it was under. Empty if that does not matter."""
+    kek_count: _builtins.int
+    """Number of KEKs: under a main key that moved, to be re-wrapped by a rotation that started, re-wrapped by one that
+    ended. Absent otherwise.
+    """
+    operation: _builtins.str
+    """What was asked for, by the name of its method. Empty for changes, and for refusals of several methods together."""
+    reason: _builtins.str
+    """Why it was refused: the reason that the caller was told. Empty if it was not."""
+    note: _builtins.str
+    """What a person wrote to it: the reason of a revocation. Empty if nothing."""
+    count: _builtins.int
+    """Number of content keys, or of refused requests. Absent otherwise."""
+    request_id: _builtins.str
+    """The request_id of the change. Empty if it had none."""
+    call_id: _builtins.str
+    """The id under which the service's log tells of the call; of several, the last. Empty if there was none."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened; of what was counted over a moment, the end of that. CONTENT_KEYS_USED, RECORDS_LOST and REFUSED are
+        collected before they are written, so that their times may be a little behind those of their neighbours.
+        """
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When that began to be counted. Absent for what is not counted."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        action: Global___AuditEvent.Action.ValueType = ...,
+        subject: _builtins.str = ...,
+        from_state: _builtins.str = ...,
+        to_state: _builtins.str = ...,
+        main_key: _builtins.str = ...,
+        kek_count: _builtins.int | None = ...,
+        operation: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        note: _builtins.str = ...,
+        count: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "count", b"count", "kek_count", b"kek_count", "since", b"since", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "action", b"action", "actor", b"actor", "call_id", b"call_id", "count", b"count", "from_state", b"from_state", "kek_count", b"kek_count", "main_key", b"main_key", "name", b"name", "note", b"note", "operation", b"operation", "reason", b"reason", "request_id", b"request_id", "sequence", b"sequence", "since", b"since", "subject", b"subject", "time", b"time", "to_state", b"to_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    _WhichOneofReturnType__kek_count: _TypeAlias = _typing.Literal["kek_count"]  # noqa: Y015
+    _WhichOneofArgType__kek_count: _TypeAlias = _typing.Literal["_kek_count", b"_kek_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kek_count) -> _WhichOneofReturnType__kek_count | None: ...
+
+Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
