@@ -98,11 +98,11 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.STREAM_CONTENT_KEYS: frozenset({_S}),
         Operation.GET_AUTHORITY: frozenset({_S}),
         Operation.WATCH_ORGANIZATION: frozenset({_S}),
-        Operation.LIST_AUDIT_EVENTS: frozenset({_A}),
-        Operation.EXPORT_AUDIT_EVENTS: frozenset({_A}),
-        Operation.GET_AUDIT_CHECKPOINT: frozenset({_A}),
-        Operation.GET_INCLUSION_PROOF: frozenset({_A}),
-        Operation.GET_CONSISTENCY_PROOF: frozenset({_A}),
+        Operation.LIST_AUDIT_EVENTS: frozenset({_A, _R}),
+        Operation.EXPORT_AUDIT_EVENTS: frozenset({_A, _R}),
+        Operation.GET_AUDIT_CHECKPOINT: frozenset({_A, _R}),
+        Operation.GET_INCLUSION_PROOF: frozenset({_A, _R}),
+        Operation.GET_CONSISTENCY_PROOF: frozenset({_A, _R}),
     }
 )
 

@@ -17,6 +17,7 @@ NAMES = {
     "keystead.dev/MainKey": "/mainKeys/common",
     "keystead.dev/Kek": f"/keks/{'0' * 32}",
     "keystead.dev/Rotation": f"/rotations/{'0' * 32}",
+    "keystead.dev/AuditEvent": "/auditEvents/1",
 }
 """What a field names that refers to one of these, below the organisation."""
 UNBOUND = {"ListOrganizations"}
@@ -52,7 +53,7 @@ def request_for(kind, organization):
             setattr(request, field.name, name + NAMES[refers_to.type])
         elif field.name == "organization_id":
             request.organization_id = organization
-        elif field.enum_type is not None:
+        elif field.enum_type is not None and not field.is_repeated:
             setattr(request, field.name, 1)
     for choice in kind.oneofs:
         # A message that carries one of several others; those that are optional fields have a oneof of their own.

@@ -71,7 +71,7 @@ class AuditServiceServicer:
 
         A page may hold fewer events than were asked for, even none, and yet not be the last, when few are wanted among many.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size, page_token or filter).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -81,7 +81,7 @@ class AuditServiceServicer:
     def ExportAuditEvents(self, request, context):
         """Streams events as they are hashed, in their order.
 
-        Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+        Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
         Errors: INVALID_ARGUMENT (malformed name or numbers), RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo,
         UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (go on where it ended: another process answers).
         buf:lint:ignore RPC_NO_SERVER_STREAMING
@@ -93,7 +93,7 @@ class AuditServiceServicer:
     def GetAuditCheckpoint(self, request, context):
         """Signs the log as it is now. A checkpoint that is no older than a second, or of the same size, is answered again.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -103,7 +103,7 @@ class AuditServiceServicer:
     def GetInclusionProof(self, request, context):
         """Proves that an event is in the log.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, or a tree_size that is smaller than the event's number, or larger than that of
         the newest checkpoint), NOT_FOUND.
         """
@@ -114,7 +114,7 @@ class AuditServiceServicer:
     def GetConsistencyProof(self, request, context):
         """Proves that a log has only grown.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

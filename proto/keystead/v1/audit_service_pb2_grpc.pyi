@@ -43,13 +43,13 @@ class AuditServiceStub:
 
     A page may hold fewer events than were asked for, even none, and yet not be the last, when few are wanted among many.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size, page_token or filter).
     """
     ExportAuditEvents: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditEventsRequest, _audit_service_pb2.ExportAuditEventsResponse]
     """Streams events as they are hashed, in their order.
 
-    Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+    Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
     Errors: INVALID_ARGUMENT (malformed name or numbers), RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo,
     UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (go on where it ended: another process answers).
     buf:lint:ignore RPC_NO_SERVER_STREAMING
@@ -57,20 +57,20 @@ class AuditServiceStub:
     GetAuditCheckpoint: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetAuditCheckpointRequest, _audit_service_pb2.AuditCheckpoint]
     """Signs the log as it is now. A checkpoint that is no older than a second, or of the same size, is answered again.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name).
     """
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetInclusionProofRequest, _audit_service_pb2.InclusionProof]
     """Proves that an event is in the log.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, or a tree_size that is smaller than the event's number, or larger than that of
     the newest checkpoint), NOT_FOUND.
     """
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.ConsistencyProof]
     """Proves that a log has only grown.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
     """
 
@@ -84,13 +84,13 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     A page may hold fewer events than were asked for, even none, and yet not be the last, when few are wanted among many.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, page_size, page_token or filter).
     """
     ExportAuditEvents: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditEventsRequest, _audit_service_pb2.ExportAuditEventsResponse]  # type: ignore[assignment]
     """Streams events as they are hashed, in their order.
 
-    Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+    Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
     Errors: INVALID_ARGUMENT (malformed name or numbers), RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo,
     UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (go on where it ended: another process answers).
     buf:lint:ignore RPC_NO_SERVER_STREAMING
@@ -98,20 +98,20 @@ class AuditServiceAsyncStub(AuditServiceStub):
     GetAuditCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetAuditCheckpointRequest, _audit_service_pb2.AuditCheckpoint]  # type: ignore[assignment]
     """Signs the log as it is now. A checkpoint that is no older than a second, or of the same size, is answered again.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name).
     """
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetInclusionProofRequest, _audit_service_pb2.InclusionProof]  # type: ignore[assignment]
     """Proves that an event is in the log.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, or a tree_size that is smaller than the event's number, or larger than that of
     the newest checkpoint), NOT_FOUND.
     """
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.ConsistencyProof]  # type: ignore[assignment]
     """Proves that a log has only grown.
 
-    Callers: administrator of the organisation.
+    Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
     """
 
@@ -128,7 +128,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A page may hold fewer events than were asked for, even none, and yet not be the last, when few are wanted among many.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, page_size, page_token or filter).
         """
 
@@ -140,7 +140,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ExportAuditEventsResponse], _abc.AsyncIterator[_audit_service_pb2.ExportAuditEventsResponse]]:
         """Streams events as they are hashed, in their order.
 
-        Callers: administrator of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
+        Callers: administrator and auditor of the organisation; the stream ends with PERMISSION_DENIED when the grant does.
         Errors: INVALID_ARGUMENT (malformed name or numbers), RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS and RetryInfo,
         UNAVAILABLE with reason SERVICE_STOPPING and RetryInfo (go on where it ended: another process answers).
         buf:lint:ignore RPC_NO_SERVER_STREAMING
@@ -154,7 +154,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_service_pb2.AuditCheckpoint, _abc.Awaitable[_audit_service_pb2.AuditCheckpoint]]:
         """Signs the log as it is now. A checkpoint that is no older than a second, or of the same size, is answered again.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name).
         """
 
@@ -166,7 +166,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_service_pb2.InclusionProof, _abc.Awaitable[_audit_service_pb2.InclusionProof]]:
         """Proves that an event is in the log.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, or a tree_size that is smaller than the event's number, or larger than that of
         the newest checkpoint), NOT_FOUND.
         """
@@ -179,7 +179,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_service_pb2.ConsistencyProof, _abc.Awaitable[_audit_service_pb2.ConsistencyProof]]:
         """Proves that a log has only grown.
 
-        Callers: administrator of the organisation.
+        Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
         """
 
