@@ -25,6 +25,8 @@ _OPTIONS = (
     # While a call is under way, a connection on which nothing comes any more is given up after 15 seconds.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # That one is for the ping; without this one, its answer is awaited for a minute all the same.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     # A service that comes back is found within seconds, however long it was gone.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),
