@@ -7,6 +7,7 @@ import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -50,6 +51,13 @@ _RESERVE_THREADS = 8
 _CALLS_LIMIT = 2048
 """Calls that may be under way or waiting for a thread; gRPC itself refuses one more, without details. It is the
 outermost net: what services ask too much is refused by the admission long before."""
+_MILLISECOND = timedelta(milliseconds=1)
+_PING_AFTER = timedelta(seconds=10)
+_PONG_WITHIN = timedelta(seconds=5)
+KEEPALIVE = _PING_AFTER + _PONG_WITHIN
+"""After which a connection is given up, with its calls and streams, that nobody is at the other end of."""
+_PINGS_APART = timedelta(milliseconds=500)
+"""Clients may ping as often as this, call or no call, and are not sent away for it."""
 _GRACE = 10.0
 """Seconds for calls in flight when the server stops."""
 
@@ -150,6 +158,12 @@ def serve(
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
             ("grpc.max_metadata_size", 16 * 1024),
+            ("grpc.keepalive_time_ms", _PING_AFTER // _MILLISECOND),
+            ("grpc.keepalive_timeout_ms", _PONG_WITHIN // _MILLISECOND),
+            # That one is for the ping; without this one, its answer is awaited for a minute all the same.
+            ("grpc.http2.ping_timeout_ms", _PONG_WITHIN // _MILLISECOND),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", _PINGS_APART // _MILLISECOND),
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,
         interceptors=[
