@@ -4,8 +4,7 @@ Around the use cases, and not in them, since they use each other: a rewrap is on
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 from server.domain.content_keys import Context
 from server.domain.errors import ForbiddenError, KeysteadError, ResourceNotFoundError
@@ -29,23 +28,22 @@ class _Recorded:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    @contextmanager
-    def _refusals(
-        self, caller: Caller, operation: Operation, organization: OrganizationId, kek: KekName | None, count: int
-    ) -> Iterator[None]:
-        """Record that what the block does was refused as a whole, if it was."""
-        try:
-            self._records.demand_room()
-            yield
-        except ForbiddenError as error:
+    def _refused(
+        self,
+        caller: Caller,
+        operation: Operation,
+        of: OrganizationId | KekName,
+        count: int,
+        error: KeysteadError,
+    ) -> None:
+        """Record that a call of an organisation, or of one of its KEKs, was refused as a whole."""
+        kek, organization = (of, of.organization) if isinstance(of, KekName) else (None, of)
+        if isinstance(error, ForbiddenError):
             resource = str(kek) if kek else f"organizations/{organization}"
             self._records.refused(Refusal(organization, caller.identity, operation, error.reason, resource))
-            raise
-        except KeysteadError as error:
-            is_known = kek is not None and not isinstance(error, ResourceNotFoundError)
-            known = kek.id if kek is not None and is_known else None
-            self._records.used(caller, organization, operation, [((known, error.reason), count)])
-            raise
+            return
+        known = kek.id if kek is not None and not isinstance(error, ResourceNotFoundError) else None
+        self._records.used(caller, organization, operation, [((known, error.reason), count)])
 
 
 class RecordedGeneration(_Recorded):
@@ -71,8 +69,12 @@ class RecordedGeneration(_Recorded):
             AuditUnavailableError: it could not be recorded.
         """
         operation = Operation.GENERATE_CONTENT_KEYS
-        with self._refusals(caller, operation, kek.organization, kek, count):
+        try:
+            self._records.demand_room()
             made = self._generate(caller, kek, count=count, size=size, context=context, wanted=wanted)
+        except KeysteadError as error:
+            self._refused(caller, operation, kek, count, error)
+            raise
         self._records.used(caller, kek.organization, operation, [((kek.id, None), len(made))])
         return made
 
@@ -93,10 +95,14 @@ class RecordedWrapping(_Recorded):
             AuditUnavailableError: it could not be recorded.
         """
         operation = Operation.WRAP_CONTENT_KEYS
-        with self._refusals(caller, operation, kek.organization, kek, len(items)):
+        try:
+            self._records.demand_room()
             results = self._wrap(caller, kek, items, wanted)
-        counts = Counter((kek.id, it.reason if isinstance(it, KeysteadError) else None) for it in results)
-        self._records.used(caller, kek.organization, operation, counts.items())
+        except KeysteadError as error:
+            self._refused(caller, operation, kek, len(items), error)
+            raise
+        keys = [(kek.id, it.reason if isinstance(it, KeysteadError) else None) for it in results]
+        self._records.used(caller, kek.organization, operation, _counted(keys))
         return results
 
 
@@ -116,9 +122,13 @@ class RecordedUnwrapping(_Recorded):
             AuditUnavailableError: it could not be recorded.
         """
         operation = Operation.UNWRAP_CONTENT_KEYS
-        with self._refusals(caller, operation, organization, None, len(items)):
+        try:
+            self._records.demand_room()
             results = self._unwrap(caller, organization, items, wanted)
-        self._records.used(caller, organization, operation, _counts(results).items())
+        except KeysteadError as error:
+            self._refused(caller, operation, organization, len(items), error)
+            raise
+        self._records.used(caller, organization, operation, _counted(_keys(results)))
         return results
 
 
@@ -144,14 +154,25 @@ class RecordedRewrapping(_Recorded):
             AuditUnavailableError: it could not be recorded.
         """
         operation = Operation.REWRAP_CONTENT_KEYS
-        with self._refusals(caller, operation, organization, None, len(items)):
+        try:
+            self._records.demand_room()
             results = self._rewrap(caller, organization, items, kek=kek, wanted=wanted)
-        self._records.used(caller, organization, operation, _counts(results).items())
+        except KeysteadError as error:
+            self._refused(caller, operation, organization, len(items), error)
+            raise
+        self._records.used(caller, organization, operation, _counted(_keys(results)))
         return results
 
 
-def _counts(
-    results: Sequence[UnwrappedContentKey | RewrappedContentKey | KeysteadError],
-) -> Counter[tuple[ObjectId | None, str | None]]:
-    """Return how many items there are of each KEK and reason; whose KEK is not proven has none."""
-    return Counter((None, it.reason) if isinstance(it, KeysteadError) else (it.kek.id, None) for it in results)
+_Key = tuple[ObjectId | None, str | None]
+"""KEK and reason."""
+
+
+def _keys(results: Sequence[UnwrappedContentKey | RewrappedContentKey | KeysteadError]) -> list[_Key]:
+    """Return KEK and reason of each item; whose KEK is not proven has none."""
+    return [(None, it.reason) if isinstance(it, KeysteadError) else (it.kek.id, None) for it in results]
+
+
+def _counted(keys: Sequence[_Key]) -> Iterable[tuple[_Key, int]]:
+    """Return how many items there are of each KEK and reason."""
+    return Counter(keys).items() if len(keys) > 1 else [(keys[0], 1)]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from server.domain.audit import AuditAction, AuditEvent
 from server.domain.errors import AuditUnavailableError, KeysteadError, StorageUnavailableError
@@ -28,8 +29,7 @@ RECORDS_LIMIT = 10_000
 """Records that differ in more than their count and wait to be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What content keys were used for."""
 
     organization: OrganizationId
@@ -96,7 +96,14 @@ class Records:
             if self._since is None:
                 self._since = self._monotonic()
             for (kek, reason), count in uses:
-                self._collect(Use(organization, kek, operation, actor, reason), _Counted(count, now, now))
+                use = Use(organization, kek, operation, actor, reason)
+                known = self._uses.get(use)
+                if known is None:
+                    self._collect(use, _Counted(count, now, now))
+                else:
+                    # What almost every call does.
+                    known.count += count
+                    known.until = now
 
     def _collect(self, use: Use, counted: _Counted) -> None:
         known = self._uses.get(use)
