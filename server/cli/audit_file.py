@@ -128,7 +128,7 @@ def _demand_event(line: bytes, number: int) -> None:
 def _object(line: bytes, number: int | str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise NotGenuineError(f"Line {number} is no JSON.") from error
     if not isinstance(found, dict):
         raise NotGenuineError(f"Line {number} is no JSON object.")

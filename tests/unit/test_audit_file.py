@@ -179,6 +179,7 @@ def test_another_key_another_kind_of_statement_and_a_signature_over_less_are_tol
     assert "no checkpoint as Keystead writes it" in told(audit_file._canonical(other))
     assert "the end of the file is missing" in told(event(4))
     assert "Line of the checkpoint is no JSON." in told(b"")
+    assert "Line of the checkpoint is no JSON." in told(b"[" * 60_000)
 
 
 def test_a_later_export_must_begin_with_the_earlier_one(verified):
