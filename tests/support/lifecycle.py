@@ -122,6 +122,7 @@ class Lifecycle:
         results = self._do.unwrap_content_keys(SERVICE, ACME, items)
         opened = [None if isinstance(result, KeysteadError) else result.plaintext for result in results]
         assert opened == list(self.content_keys.values())
+        self._do.records.write()  # Processes do so several times a second; without it, nothing is done after a while.
 
     def _learn_keks(self, main_key: bytes) -> None:
         """Learn the KEKs' values as they are wrapped now; those that are known are still the same."""
