@@ -32,6 +32,10 @@ class AuditAction(StrEnum):
     ROTATION_ENDED = "ROTATION_ENDED"
     ROTATION_PAUSED = "ROTATION_PAUSED"
     ROTATION_RESUMED = "ROTATION_RESUMED"
+    APPROVAL_RULE_CHANGED = "APPROVAL_RULE_CHANGED"
+    CHANGE_APPROVED = "CHANGE_APPROVED"
+    APPROVAL_USED = "APPROVAL_USED"
+    APPROVAL_WITHDRAWN = "APPROVAL_WITHDRAWN"
     KEK_CREATED = "KEK_CREATED"
     KEK_VERSION_CREATED = "KEK_VERSION_CREATED"
     CONTENT_KEYS_USED = "CONTENT_KEYS_USED"
@@ -60,6 +64,9 @@ _COLLECTIONS: Mapping[AuditAction, str] = MappingProxyType(
         AuditAction.ROTATION_ENDED: "rotations",
         AuditAction.ROTATION_PAUSED: "rotations",
         AuditAction.ROTATION_RESUMED: "rotations",
+        AuditAction.CHANGE_APPROVED: "approvals",
+        AuditAction.APPROVAL_USED: "approvals",
+        AuditAction.APPROVAL_WITHDRAWN: "approvals",
         AuditAction.KEK_CREATED: "keks",
         AuditAction.KEK_VERSION_CREATED: "keks",
         AuditAction.CONTENT_KEYS_USED: "keks",
@@ -79,7 +86,7 @@ class AuditEvent:
     """The caller's identity, or "steward"; "*" for many callers together."""
     action: AuditAction
     subject: ObjectId | None
-    """The key or rotation that it happened to."""
+    """The key, rotation or approval that it happened to."""
     from_state: str | None = None
     to_state: str | None = None
     main_key: ObjectId | None = None
@@ -93,7 +100,7 @@ class AuditEvent:
     resource: str | None = None
     """What a refused request named."""
     note: str | None = None
-    """What a person wrote to it."""
+    """What a person wrote to it; of an approval, what was approved."""
     count: int | None = None
     """Content keys, or refused requests."""
     since: datetime | None = None

@@ -5,6 +5,7 @@ Only what administrators decide upon counts: the progress of a rotation or a num
 
 import hashlib
 
+from server.domain.approvals import ApprovalRule
 from server.domain.main_keys import MainKey
 from server.domain.organizations import Organization
 from server.domain.rotations import Rotation
@@ -24,6 +25,11 @@ def etag_of_main_key(key: MainKey) -> str:
 def etag_of_organization(organization: Organization) -> str:
     """Return an organisation's etag."""
     return _etag(organization.id, organization.main_key, organization.epoch, organization.byok_enabled)
+
+
+def etag_of_approval_rule(rule: ApprovalRule) -> str:
+    """Return the etag of a rule of two persons."""
+    return _etag(rule.organization, rule.words, rule.change_time)
 
 
 def etag_of_rotation(rotation: Rotation) -> str:

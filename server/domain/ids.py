@@ -140,6 +140,38 @@ class AuditEventName:
         return f"organizations/{self.organization}/auditEvents/{self.sequence}"
 
 
+class ApprovalName(_Child):
+    """`organizations/{organization}/approvals/{approval}`."""
+
+    @classmethod
+    def collection(cls) -> str:
+        """Return the collection's id."""
+        return "approvals"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRuleName:
+    """`organizations/{organization}/approvalRule`."""
+
+    organization: OrganizationId
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the organisation in a resource name.
+
+        Raises:
+            MalformedNameError: `name` is not the name of an organisation's rule.
+        """
+        head, _, rest = name.partition("/")
+        organization, _, last = rest.partition("/")
+        if head != "organizations" or not _ORGANIZATION.fullmatch(organization) or last != "approvalRule":
+            raise MalformedNameError("name", "organizations/ORGANIZATION/approvalRule")
+        return cls(OrganizationId(organization))
+
+    def __str__(self) -> str:
+        return f"organizations/{self.organization}/approvalRule"
+
+
 @dataclass(frozen=True, slots=True)
 class OrganizationName:
     """`organizations/{organization}`."""

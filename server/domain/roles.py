@@ -47,6 +47,11 @@ class Operation(StrEnum):
     WATCH_ROTATION = "WatchRotation"
     PAUSE_ROTATION = "PauseRotation"
     RESUME_ROTATION = "ResumeRotation"
+    GET_APPROVAL_RULE = "GetApprovalRule"
+    UPDATE_APPROVAL_RULE = "UpdateApprovalRule"
+    APPROVE_CHANGE = "ApproveChange"
+    LIST_APPROVALS = "ListApprovals"
+    WITHDRAW_APPROVAL = "WithdrawApproval"
     CREATE_KEK = "CreateKek"
     GET_KEK = "GetKek"
     LIST_KEKS = "ListKeks"
@@ -88,6 +93,11 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.WATCH_ROTATION: frozenset({_A, _R}),
         Operation.PAUSE_ROTATION: frozenset({_A}),
         Operation.RESUME_ROTATION: frozenset({_A}),
+        Operation.GET_APPROVAL_RULE: frozenset({_A, _R}),
+        Operation.UPDATE_APPROVAL_RULE: frozenset({_A}),
+        Operation.APPROVE_CHANGE: frozenset({_A}),
+        Operation.LIST_APPROVALS: frozenset({_A, _R}),
+        Operation.WITHDRAW_APPROVAL: frozenset({_A}),
         Operation.CREATE_KEK: frozenset({_S}),
         Operation.GET_KEK: frozenset({_A, _R, _S}),
         Operation.LIST_KEKS: frozenset({_A, _R, _S}),
@@ -125,10 +135,22 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, proven by the transport, and what the policy grants it."""
+    """Who is calling, proven by the transport, and what the policy grants it.
+
+    Attributes:
+        identity: its name, in the record of changes and the log.
+        grants: what it may do.
+        person: the identity of the person that the policy says it is; empty if it says nothing.
+    """
 
     identity: str
     grants: tuple[Grant, ...]
+    person: str = ""
+
+    @property
+    def hand(self) -> str:
+        """Return by whose hand the caller acts: two identities that are known to be one person are one hand."""
+        return self.person or self.identity
 
 
 def authorize(caller: Caller, operation: Operation, organization: OrganizationId | None) -> None:

@@ -11,9 +11,18 @@ from keystead.v1 import main_key_service_pb2 as messages
 from keystead.v1 import resources_pb2 as pb
 from keystead.v1.authority_service_pb2 import Authority
 
+from server.domain.approvals import Approval, ApprovalRule, rule_of
 from server.domain.authority import AuthoritySnapshot
-from server.domain.etags import etag_of_main_key, etag_of_organization, etag_of_rotation
-from server.domain.ids import KekName, MainKeyName, OrganizationName, RotationName, WrappingKeyName
+from server.domain.etags import etag_of_approval_rule, etag_of_main_key, etag_of_organization, etag_of_rotation
+from server.domain.ids import (
+    ApprovalName,
+    ApprovalRuleName,
+    KekName,
+    MainKeyName,
+    OrganizationName,
+    RotationName,
+    WrappingKeyName,
+)
 from server.domain.keks import WRAPPING_ALGORITHM, Kek
 from server.domain.main_keys import Action, MainKey
 from server.domain.moves import ADMINISTRATORS_ACTIONS
@@ -210,4 +219,36 @@ def rotation(view: RotationView) -> pb.Rotation:
         estimated_end_time=timestamp(it.estimated_end_time),
         failed_keks=map(str, view.failed_keks),
         etag=etag_of_rotation(it),
+    )
+
+
+def approval_rule(it: ApprovalRule) -> pb.ApprovalRule:
+    """Return the message of a rule of two persons."""
+    return pb.ApprovalRule(
+        name=str(ApprovalRuleName(it.organization)),
+        enabled=it.enabled,
+        required_approvals=it.required_approvals,
+        revoke_alone=it.revoke_alone,
+        etag=etag_of_approval_rule(it),
+    )
+
+
+def approval(it: Approval) -> pb.Approval:
+    """Return an approval's message."""
+    return pb.Approval(
+        name=str(ApprovalName(it.organization, it.id)),
+        action=pb.Approval.Action.Value(it.act),
+        target=it.target,
+        etag=it.etag,
+        new_rule=_new_rule(it) if it.new_rule else None,
+        approver=it.approver,
+        create_time=timestamp(it.create_time),
+        expire_time=timestamp(it.expire_time),
+    )
+
+
+def _new_rule(it: Approval) -> pb.ApprovalRule.Terms:
+    rule = rule_of(it.organization, it.new_rule)
+    return pb.ApprovalRule.Terms(
+        enabled=rule.enabled, required_approvals=rule.required_approvals, revoke_alone=rule.revoke_alone
     )

@@ -6,7 +6,8 @@
     organizations = ["acme"]
 
 `role` is operator or console (these name no organisations), administrator, auditor or service. A console has no other
-role.
+role. `person` may say that the identity is that of a person, as `oidc:ISSUER#SUBJECT`: the two are then one hand, which
+cannot approve what it does itself.
 
     [[people]]
     issuer = "https://login.example.com"
@@ -70,6 +71,7 @@ class _Entry(BaseModel):
 
 class _Grant(_Entry):
     identity: Word
+    person: Word | None = None
 
 
 class _PeopleGrant(_Entry):
@@ -100,6 +102,7 @@ class _Grants:
     """What the file says."""
 
     by_identity: Mapping[str, tuple[Grant, ...]]
+    persons: Mapping[str, str]
     people: tuple[_PeopleGrant, ...]
 
 
@@ -119,7 +122,8 @@ class Policy:
 
     def caller(self, identity: str) -> Caller:
         """Return what this identity may do, by the file as it is now."""
-        return Caller(identity, self._now().by_identity.get(identity, ()))
+        now = self._now()
+        return Caller(identity, now.by_identity.get(identity, ()), now.persons.get(identity, ""))
 
     def is_console(self, identity: str) -> bool:
         """Return whether this identity may pass the calls of people on."""
@@ -165,7 +169,11 @@ class Policy:
         grants: dict[str, tuple[Grant, ...]] = {}
         for entry in file.grants:
             grants[entry.identity] = (*grants.get(entry.identity, ()), entry.grant)
+        persons: dict[str, str] = {}
+        for entry in file.grants:
+            if entry.person is not None and persons.setdefault(entry.identity, entry.person) != entry.person:
+                raise PolicyError(f"The policy file {self._path} cannot be used: {entry.identity} is two persons.")
         for identity, granted in grants.items():
             if len(granted) > 1 and any(grant.role is Role.CONSOLE for grant in granted):
                 raise PolicyError(f"The policy file {self._path} cannot be used: {identity} is a console, and more.")
-        return _Grants(grants, tuple(file.people))
+        return _Grants(grants, persons, tuple(file.people))

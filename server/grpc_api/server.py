@@ -15,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from keystead.v1 import (
+    approval_service_pb2,
+    approval_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
     authority_service_pb2,
@@ -30,6 +32,7 @@ from keystead.v1 import (
 )
 
 from server.grpc_api.admission import Admission
+from server.grpc_api.approval_service import ApprovalService
 from server.grpc_api.audit_service import AuditService
 from server.grpc_api.authority_service import AuthorityService
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
@@ -67,6 +70,7 @@ SERVICES = tuple(
         (organization_service_pb2, "OrganizationService"),
         (main_key_service_pb2, "MainKeyService"),
         (rotation_service_pb2, "RotationService"),
+        (approval_service_pb2, "ApprovalService"),
         (content_key_service_pb2, "ContentKeyService"),
         (authority_service_pb2, "AuthorityService"),
         (audit_service_pb2, "AuditService"),
@@ -176,6 +180,7 @@ def serve(
     )
     main_key_service_pb2_grpc.add_MainKeyServiceServicer_to_server(MainKeyService(use_cases, boundary), server)
     rotation_service_pb2_grpc.add_RotationServiceServicer_to_server(RotationService(use_cases, boundary), server)
+    approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalService(use_cases, boundary), server)
     content_key_service_pb2_grpc.add_ContentKeyServiceServicer_to_server(
         ContentKeyService(use_cases, boundary, listen.sessions), server
     )

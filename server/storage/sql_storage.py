@@ -12,6 +12,7 @@ from server.domain import ports
 from server.domain.errors import StorageUnavailableError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
+from server.storage.approvals import Approvals
 from server.storage.audit import Audit
 from server.storage.change_requests import AnsweredRequests
 from server.storage.changes import heard
@@ -38,6 +39,7 @@ class _Transaction(ports.Transaction):
         self.audit = Audit(connection)
         self.requests = AnsweredRequests(connection)
         self.uses = Uses(connection)
+        self.approvals = Approvals(connection)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from typing_extensions import override
 
+from server.domain.approvals import Act
 from server.domain.audit import AuditAction
 from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.intents import ObjectRole, Purpose
@@ -216,4 +217,26 @@ content_key_uses = sa.table(
     sa.column("hour", Moment),
     sa.column("calls", sa.BigInteger),
     sa.column("last_use_time", Moment),
+)
+
+approval_rules = sa.table(
+    "approval_rules",
+    sa.column("organization", sa.String),
+    sa.column("required_approvals", sa.Integer),
+    sa.column("revoke_alone", sa.Boolean),
+    sa.column("change_time", Moment),
+)
+
+approvals = sa.table(
+    "approvals",
+    sa.column("organization", sa.String),
+    sa.column("id", sa.String),
+    sa.column("act", Word(Act)),
+    sa.column("target", sa.String),
+    sa.column("etag", sa.String),
+    sa.column("new_rule", sa.String),
+    sa.column("approver", sa.String),
+    sa.column("hand", sa.String),
+    sa.column("create_time", Moment),
+    sa.column("expire_time", Moment),
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from server.use_cases.approvals import Approvals
 from server.use_cases.authorities import Authorities
 from server.use_cases.byok import Byok
 from server.use_cases.content_keys import (
@@ -98,6 +99,7 @@ class UseCases:
     list_rotations: ListRotations
     get_rotation: GetRotation
     rotation_control: RotationControl
+    approvals: Approvals
     create_kek: CreateKek
     get_kek: GetKek
     list_keks: ListKeks
@@ -137,6 +139,7 @@ def use_cases(env: Environment) -> UseCases:
         list_rotations=ListRotations(env),
         get_rotation=GetRotation(env),
         rotation_control=RotationControl(env),
+        approvals=Approvals(env),
         create_kek=CreateKek(env),
         get_kek=GetKek(env),
         list_keks=ListKeks(env),

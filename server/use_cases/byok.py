@@ -4,15 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from server.domain.approvals import Act, ExactAct
 from server.domain.audit import AuditAction, AuditEvent
 from server.domain.etags import etag_of_organization
-from server.domain.ids import COMMON, OrganizationId
+from server.domain.ids import COMMON, OrganizationId, OrganizationName
 from server.domain.main_keys import Action, Origin
 from server.domain.moves import name_of, transition
 from server.domain.organizations import Organization
 from server.domain.ports import Transaction
 from server.domain.roles import Caller, Operation, authorize
 from server.use_cases.activation import put_in_charge
+from server.use_cases.approvals import demand_approved
 from server.use_cases.authority import Authority, BrokenRowsError, lock_authority, situation
 from server.use_cases.environment import Environment
 from server.use_cases.terms import FREE, Terms
@@ -46,10 +48,13 @@ class Byok:
 
         Raises:
             OrganizationLockedError: the main key in charge is REVOKED, DELETED or REMOVED.
+            ApprovalRequiredError: others have to approve it first.
         """
 
         def change(tx: Transaction, authority: Authority, now: datetime) -> Authority:
             authority.demand_unlocked()
+            name, etag = str(OrganizationName(organization)), etag_of_organization(authority.organization)
+            demand_approved(tx, caller, organization, ExactAct(Act.DISABLE_BYOK, name, etag), now)
             if authority.organization.byok_enabled:
                 authority = _flagged(tx, authority, caller, now, byok_enabled=False)
             if authority.main_key.origin is Origin.COMMON:

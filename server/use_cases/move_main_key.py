@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from server.domain.approvals import Act, ExactAct
 from server.domain.errors import InvalidFieldError, ResourceNotFoundError
 from server.domain.etags import etag_of_main_key
 from server.domain.ids import MainKeyName
@@ -12,6 +13,7 @@ from server.domain.moves import Situation, next_moves, transition
 from server.domain.ports import Transaction
 from server.domain.roles import Caller, Operation, authorize
 from server.use_cases.activation import move_in_charge, put_in_charge, record_move
+from server.use_cases.approvals import demand_approved
 from server.use_cases.authority import Authority, lock_authority, situation
 from server.use_cases.environment import Environment
 from server.use_cases.terms import FREE, Terms
@@ -34,6 +36,7 @@ class MainKeyMoves:
         StaleEtagError: the key was changed since the caller looked.
         RequestIdReusedError: the request's id was used for another one.
         IllegalTransitionError: the key's state does not allow it.
+        ApprovalRequiredError: others have to approve it first; a revocation or a deletion.
         AnsweredBefore: this very request was carried out before.
     """
 
@@ -83,7 +86,7 @@ class MainKeyMoves:
 
         authorize(caller, Operation.REVOKE_MAIN_KEY, name.organization)
         with self._env.storage.write() as tx:
-            moved, authority = self._move(tx, caller, name, terms, move)
+            moved, authority = self._move(tx, caller, name, terms, move, act=Act.REVOKE_MAIN_KEY)
             effective_time = moved.state_time + self._env.limits.revocation_bound
             revoked = RevokedMainKey(view_main_key(tx, authority, moved), effective_time)
             terms.keep(tx, caller, revoked, moved.state_time)
@@ -100,7 +103,7 @@ class MainKeyMoves:
         def move(key: MainKey, where: Situation, now: datetime) -> MainKey:
             return transition(key, Action.DELETE, where, now=now, purge_time=now + lifetime)
 
-        return self._asked(caller, Operation.DELETE_MAIN_KEY, name, terms, move)
+        return self._asked(caller, Operation.DELETE_MAIN_KEY, name, terms, move, act=Act.DELETE_MAIN_KEY)
 
     def undelete(self, caller: Caller, name: MainKeyName, terms: Terms = FREE) -> MainKeyView:
         """Take a deletion back; return the key in the state that it had before.
@@ -110,18 +113,27 @@ class MainKeyMoves:
         """
         return self._asked(caller, Operation.UNDELETE_MAIN_KEY, name, terms, _plain(Action.UNDELETE))
 
-    def _asked(self, caller: Caller, operation: Operation, name: MainKeyName, terms: Terms, move: _Move) -> MainKeyView:
+    def _asked(
+        self,
+        caller: Caller,
+        operation: Operation,
+        name: MainKeyName,
+        terms: Terms,
+        move: _Move,
+        *,
+        act: Act | None = None,
+    ) -> MainKeyView:
         authorize(caller, operation, name.organization)
         with self._env.storage.write() as tx:
-            moved, authority = self._move(tx, caller, name, terms, move)
+            moved, authority = self._move(tx, caller, name, terms, move, act=act)
             view = view_main_key(tx, authority, moved)
             terms.keep(tx, caller, view, moved.state_time)
         return view
 
     def _move(
-        self, tx: Transaction, caller: Caller, name: MainKeyName, terms: Terms, move: _Move
+        self, tx: Transaction, caller: Caller, name: MainKeyName, terms: Terms, move: _Move, *, act: Act | None
     ) -> tuple[MainKey, Authority]:
-        """Make the move; return the key after it, and the organisation as it then is."""
+        """Make the move, if need be with others' approval; return the key after it, and the organisation then."""
         authority = lock_authority(tx, name.organization)
         now = self._env.clock()
         terms.demand_new(tx, caller, now)
@@ -132,6 +144,9 @@ class MainKeyMoves:
         moves = ",".join(next_moves(key, where))
         terms.demand_seen(etag_of_main_key(key), {"state": key.state, "next_moves": moves})
         after = move(key, where, now)
+        if act is not None:
+            exact = ExactAct(act, str(name), etag_of_main_key(key))
+            demand_approved(tx, caller, name.organization, exact, now)
         if where.leads(key):
             authority = move_in_charge(tx, authority, after, caller.identity)
         elif after.state is State.ACTIVE:

@@ -90,7 +90,7 @@ class ExpireWrappingKeys:
 
 
 class Forget:
-    """Forgets what has been kept long enough: answered requests, and the hours of use."""
+    """Forgets what has been kept long enough: answered requests, the hours of use, and approvals that are over."""
 
     def __init__(self, env: Environment) -> None:
         self._env = env
@@ -103,4 +103,5 @@ class Forget:
         """
         now = self._env.clock()
         with self._env.storage.write() as tx:
-            return tx.requests.forget(now - REMEMBERED, _AT_ONCE) + tx.uses.forget(now - _USES_KEPT, _AT_ONCE)
+            forgotten = tx.requests.forget(now - REMEMBERED, _AT_ONCE) + tx.uses.forget(now - _USES_KEPT, _AT_ONCE)
+            return forgotten + tx.approvals.forget(now, _AT_ONCE)

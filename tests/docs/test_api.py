@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from keystead.v1 import resources_pb2
 
-from server.domain import content_keys, keks, organizations, wrapping_keys
+from server.domain import approvals, content_keys, keks, organizations, wrapping_keys
 from server.domain.change_requests import REMEMBERED
 from server.domain.roles import ALLOWED, Operation, Role
 from server.grpc_api import boundary, conversations, health, server
@@ -25,6 +25,7 @@ from tests.docs.errors import leaves, raised
 from tests.docs.pages import blocks, page, prose, table, words
 
 API = page("docs/api.md")
+PEOPLE = page("docs/people.md")
 TEXT = " ".join(prose(API).split())
 TERMS = ("request_id", "etag")
 
@@ -98,7 +99,7 @@ def _patterns(message) -> list[str]:
 
 
 def test_the_policy_that_is_shown_can_be_used(tmp_path):
-    block, people = blocks(API, "toml")
+    (block,), (people,) = blocks(API, "toml"), blocks(PEOPLE, "toml")
     (tmp_path / block.file).write_text(block.text + people.text)
     policy = Policy(tmp_path / "policy.toml")
     shown = [
@@ -140,8 +141,12 @@ def test_the_limits_are_those_of_the_code():
     assert (boundary._TICK, "it looks twice a second" in TEXT) == (0.5, True)
     assert (conversations._TICK, "at the latest half a second later" in TEXT) == (0.5, True)
     assert (conversations.AHEAD, "Two batches of a stream at most are in the service" in TEXT) == (2, True)
-    assert f"of at most {people.TOKEN_LIMIT} characters" in TEXT
-    assert f"good for at most {people.LIFETIME_LIMIT // timedelta(hours=1)} hours" in TEXT
+    told = " ".join(prose(PEOPLE).split())
+    assert f"of at most {people.TOKEN_LIMIT} characters" in told
+    assert f"good for at most {people.LIFETIME_LIMIT // timedelta(hours=1)} hours" in told
+    assert f"the approval of 1 to {approvals.APPROVALS_LIMIT} other administrators" in told
+    assert (approvals.LIFETIMES, "or from 1 minute to 24 hours" in told) == (move_main_key.TIMED_REVOCATION, True)
+    assert (approvals.DEFAULT_LIFETIME, "good for one hour" in told) == (timedelta(hours=1), True)
     assert f"checked every {health.INTERVAL:.0f} seconds" in TEXT
 
 

@@ -18,6 +18,8 @@ NAMES = {
     "keystead.dev/Kek": f"/keks/{'0' * 32}",
     "keystead.dev/Rotation": f"/rotations/{'0' * 32}",
     "keystead.dev/AuditEvent": "/auditEvents/1",
+    "keystead.dev/ApprovalRule": "/approvalRule",
+    "keystead.dev/Approval": f"/approvals/{'0' * 32}",
 }
 """What a field names that refers to one of these, below the organisation."""
 UNBOUND = {"ListOrganizations"}

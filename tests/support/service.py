@@ -24,6 +24,7 @@ from grpc_status import rpc_status
 from keystead.v1 import content_key_service_pb2 as content_keys
 from keystead.v1 import main_key_service_pb2 as main_keys
 from keystead.v1 import organization_service_pb2 as organizations
+from keystead.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from keystead.v1.audit_service_pb2_grpc import AuditServiceStub
 from keystead.v1.authority_service_pb2_grpc import AuthorityServiceStub
 from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceStub
@@ -116,6 +117,7 @@ class Client:
         self.rotations = RotationServiceStub(channel)
         self.authority = AuthorityServiceStub(channel)
         self.audit = AuditServiceStub(channel)
+        self.approvals = ApprovalServiceStub(channel)
         self.health = HealthStub(channel)
 
 

@@ -37,10 +37,11 @@ def stranger(service: Service, *uris: str, authority: DevelopmentCa | None = Non
     return client_with(service, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes(), **more)
 
 
-def grant(service: Service, uri: str, role: str, *organizations: str) -> None:
-    """Let an identity do what a role, of these organisations if it names some, may."""
+def grant(service: Service, uri: str, role: str, *organizations: str, person: str = "") -> None:
+    """Let an identity, perhaps that of a person, do what a role, of these organisations if it names some, may."""
     policy = service.folder / "policy.toml"
     text = f'\n[[grants]]\nidentity = "{uri}"\nrole = "{role}"\norganizations = {list(organizations)}\n'
+    text += f'person = "{person}"\n' * bool(person)
     _write(policy, policy.read_text() + text)
 
 

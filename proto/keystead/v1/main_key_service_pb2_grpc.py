@@ -166,7 +166,7 @@ class MainKeyServiceServicer:
         Callers: administrator of the organisation.
         Start states: ACTIVE.
         Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
-        (another state, or the common key); ABORTED (etag).
+        (another state, or the common key) or APPROVAL_REQUIRED; ABORTED (etag).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,8 +178,8 @@ class MainKeyServiceServicer:
 
         Callers: administrator of the organisation.
         Start states: REVOKED, PENDING.
-        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
-        one can be DELETED at a time); ABORTED (etag).
+        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION, DELETED_KEY_EXISTS (of two PENDING keys only
+        one can be DELETED at a time) or APPROVAL_REQUIRED; ABORTED (etag).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -88,7 +88,7 @@ class MainKeyServiceStub:
     Callers: administrator of the organisation.
     Start states: ACTIVE.
     Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
-    (another state, or the common key); ABORTED (etag).
+    (another state, or the common key) or APPROVAL_REQUIRED; ABORTED (etag).
     """
     DeleteMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.DeleteMainKeyRequest, _resources_pb2.MainKey]
     """Sets a key to be removed from the HSM in 30 days. A key that was REVOKED locks its organisation as before, also after
@@ -96,8 +96,8 @@ class MainKeyServiceStub:
 
     Callers: administrator of the organisation.
     Start states: REVOKED, PENDING.
-    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
-    one can be DELETED at a time); ABORTED (etag).
+    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION, DELETED_KEY_EXISTS (of two PENDING keys only
+    one can be DELETED at a time) or APPROVAL_REQUIRED; ABORTED (etag).
     """
     UndeleteMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.UndeleteMainKeyRequest, _resources_pb2.MainKey]
     """Takes a deletion back: the key is again in the state that it had before, REVOKED or PENDING.
@@ -182,7 +182,7 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     Callers: administrator of the organisation.
     Start states: ACTIVE.
     Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
-    (another state, or the common key); ABORTED (etag).
+    (another state, or the common key) or APPROVAL_REQUIRED; ABORTED (etag).
     """
     DeleteMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.DeleteMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
     """Sets a key to be removed from the HSM in 30 days. A key that was REVOKED locks its organisation as before, also after
@@ -190,8 +190,8 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
 
     Callers: administrator of the organisation.
     Start states: REVOKED, PENDING.
-    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
-    one can be DELETED at a time); ABORTED (etag).
+    Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION, DELETED_KEY_EXISTS (of two PENDING keys only
+    one can be DELETED at a time) or APPROVAL_REQUIRED; ABORTED (etag).
     """
     UndeleteMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.UndeleteMainKeyRequest, _resources_pb2.MainKey]  # type: ignore[assignment]
     """Takes a deletion back: the key is again in the state that it had before, REVOKED or PENDING.
@@ -309,7 +309,7 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: administrator of the organisation.
         Start states: ACTIVE.
         Errors: INVALID_ARGUMENT (reason, reactivate_after); NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION
-        (another state, or the common key); ABORTED (etag).
+        (another state, or the common key) or APPROVAL_REQUIRED; ABORTED (etag).
         """
 
     @_abc_1.abstractmethod
@@ -323,8 +323,8 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: administrator of the organisation.
         Start states: REVOKED, PENDING.
-        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION or DELETED_KEY_EXISTS (of two PENDING keys only
-        one can be DELETED at a time); ABORTED (etag).
+        Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION, DELETED_KEY_EXISTS (of two PENDING keys only
+        one can be DELETED at a time) or APPROVAL_REQUIRED; ABORTED (etag).
         """
 
     @_abc_1.abstractmethod

@@ -113,8 +113,8 @@ class OrganizationServiceServicer:
         Content keys work throughout. Nothing changes if it is so already.
 
         Callers: administrator of the organisation.
-        Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
-        ABORTED (etag).
+        Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED
+        or APPROVAL_REQUIRED, ABORTED (etag).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

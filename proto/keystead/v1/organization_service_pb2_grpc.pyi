@@ -75,8 +75,8 @@ class OrganizationServiceStub:
     Content keys work throughout. Nothing changes if it is so already.
 
     Callers: administrator of the organisation.
-    Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
-    ABORTED (etag).
+    Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED
+    or APPROVAL_REQUIRED, ABORTED (etag).
     """
 
 @_typing.type_check_only
@@ -114,8 +114,8 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     Content keys work throughout. Nothing changes if it is so already.
 
     Callers: administrator of the organisation.
-    Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
-    ABORTED (etag).
+    Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED
+    or APPROVAL_REQUIRED, ABORTED (etag).
     """
 
 class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -180,8 +180,8 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         Content keys work throughout. Nothing changes if it is so already.
 
         Callers: administrator of the organisation.
-        Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED,
-        ABORTED (etag).
+        Errors: INVALID_ARGUMENT (malformed name or request_id), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED
+        or APPROVAL_REQUIRED, ABORTED (etag).
         """
 
 def add_OrganizationServiceServicer_to_server(servicer: OrganizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

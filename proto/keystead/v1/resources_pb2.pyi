@@ -684,6 +684,14 @@ class AuditEvent(_message.Message):
         """Content keys were used and could not be recorded, which the operator allows."""
         REFUSED: AuditEvent._Action.ValueType  # 21
         """A change was refused, or anything that the caller may not do."""
+        APPROVAL_RULE_CHANGED: AuditEvent._Action.ValueType  # 22
+        """The rule of two persons was switched on, off or changed."""
+        CHANGE_APPROVED: AuditEvent._Action.ValueType  # 23
+        """An administrator approved an act of another."""
+        APPROVAL_USED: AuditEvent._Action.ValueType  # 24
+        """An approval was used up by its act, whose own event follows."""
+        APPROVAL_WITHDRAWN: AuditEvent._Action.ValueType  # 25
+        """An approval was taken back, or its giver gave another for the same act."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What happened; docs/lifecycle.md tells each."""
@@ -732,6 +740,14 @@ class AuditEvent(_message.Message):
     """Content keys were used and could not be recorded, which the operator allows."""
     REFUSED: AuditEvent.Action.ValueType  # 21
     """A change was refused, or anything that the caller may not do."""
+    APPROVAL_RULE_CHANGED: AuditEvent.Action.ValueType  # 22
+    """The rule of two persons was switched on, off or changed."""
+    CHANGE_APPROVED: AuditEvent.Action.ValueType  # 23
+    """An administrator approved an act of another."""
+    APPROVAL_USED: AuditEvent.Action.ValueType  # 24
+    """An approval was used up by its act, whose own event follows."""
+    APPROVAL_WITHDRAWN: AuditEvent.Action.ValueType  # 25
+    """An approval was taken back, or its giver gave another for the same act."""
 
     NAME_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
@@ -777,7 +793,9 @@ class AuditEvent(_message.Message):
     reason: _builtins.str
     """Why it was refused: the reason that the caller was told. Empty if it was not."""
     note: _builtins.str
-    """What a person wrote to it: the reason of a revocation. Empty if nothing."""
+    """What a person wrote to it: the reason of a revocation; or of an approval, the action, target, etag and new rule that
+    were approved. Empty if nothing.
+    """
     count: _builtins.int
     """Number of content keys, or of refused requests. Absent otherwise."""
     request_id: _builtins.str
@@ -829,3 +847,156 @@ class AuditEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__kek_count) -> _WhichOneofReturnType__kek_count | None: ...
 
 Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
+
+@_typing.final
+class ApprovalRule(_message.Message):
+    """An organisation's rule of two persons. There is always one; it is off until it is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Terms(_message.Message):
+        """What a rule may become."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ENABLED_FIELD_NUMBER: _builtins.int
+        REQUIRED_APPROVALS_FIELD_NUMBER: _builtins.int
+        REVOKE_ALONE_FIELD_NUMBER: _builtins.int
+        enabled: _builtins.bool
+        """Whether it may be on."""
+        required_approvals: _builtins.int
+        """1 to 10 if it may be on, else 0."""
+        revoke_alone: _builtins.bool
+        """Whether one administrator may then revoke without approval."""
+        def __init__(
+            self,
+            *,
+            enabled: _builtins.bool = ...,
+            required_approvals: _builtins.int = ...,
+            revoke_alone: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "required_approvals", b"required_approvals", "revoke_alone", b"revoke_alone"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    REQUIRED_APPROVALS_FIELD_NUMBER: _builtins.int
+    REVOKE_ALONE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `organizations/{organization}/approvalRule`."""
+    enabled: _builtins.bool
+    """Whether it is on."""
+    required_approvals: _builtins.int
+    """How many administrators beside the one who acts must have approved: 1 to 10; 0 while it is off."""
+    revoke_alone: _builtins.bool
+    """Whether one administrator may revoke without approval."""
+    etag: _builtins.str
+    """A word for what it is. Give it back to change, or to approve the change of, only what was seen."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+        required_approvals: _builtins.int = ...,
+        revoke_alone: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "etag", b"etag", "name", b"name", "required_approvals", b"required_approvals", "revoke_alone", b"revoke_alone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRule: _TypeAlias = ApprovalRule  # noqa: Y015
+
+@_typing.final
+class Approval(_message.Message):
+    """An administrator's approval of one act of another. It is used up by the act, and good for nothing else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Action:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Approval._Action.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: Approval._Action.ValueType  # 0
+        """Not a value that is ever answered."""
+        REVOKE_MAIN_KEY: Approval._Action.ValueType  # 1
+        """RevokeMainKey."""
+        DELETE_MAIN_KEY: Approval._Action.ValueType  # 2
+        """DeleteMainKey."""
+        DISABLE_BYOK: Approval._Action.ValueType  # 3
+        """DisableByok."""
+        UPDATE_APPROVAL_RULE: Approval._Action.ValueType  # 4
+        """UpdateApprovalRule."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """What can be approved; each is a method that needs it while the rule is on."""
+
+    ACTION_UNSPECIFIED: Approval.Action.ValueType  # 0
+    """Not a value that is ever answered."""
+    REVOKE_MAIN_KEY: Approval.Action.ValueType  # 1
+    """RevokeMainKey."""
+    DELETE_MAIN_KEY: Approval.Action.ValueType  # 2
+    """DeleteMainKey."""
+    DISABLE_BYOK: Approval.Action.ValueType  # 3
+    """DisableByok."""
+    UPDATE_APPROVAL_RULE: Approval.Action.ValueType  # 4
+    """UpdateApprovalRule."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    NEW_RULE_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `organizations/{organization}/approvals/{approval}`."""
+    action: Global___Approval.Action.ValueType
+    """What may be done."""
+    target: _builtins.str
+    """Resource name of what it may be done to."""
+    etag: _builtins.str
+    """The etag that the target must still have."""
+    approver: _builtins.str
+    """Identity of the administrator who approves."""
+    @_builtins.property
+    def new_rule(self) -> Global___ApprovalRule.Terms:
+        """What the rule may become, for UPDATE_APPROVAL_RULE."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was given."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it is good."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        action: Global___Approval.Action.ValueType = ...,
+        target: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        new_rule: Global___ApprovalRule.Terms | None = ...,
+        approver: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "new_rule", b"new_rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "approver", b"approver", "create_time", b"create_time", "etag", b"etag", "expire_time", b"expire_time", "name", b"name", "new_rule", b"new_rule", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Approval: _TypeAlias = Approval  # noqa: Y015

@@ -49,6 +49,7 @@ from server.domain.errors.requests import (
     WrappedKeyRejectedError,
 )
 from server.domain.errors.states import (
+    ApprovalRequiredError,
     ByokDisabledError,
     ConcurrentChangeError,
     DeletedKeyExistsError,
@@ -70,6 +71,7 @@ __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "AmbiguousIdentityError",
+    "ApprovalRequiredError",
     "AuditUnavailableError",
     "BearerTokenExpiredError",
     "BearerTokenRejectedError",

@@ -71,6 +71,23 @@ class OrganizationLockedError(FailedPreconditionError):
         return self._facts
 
 
+class ApprovalRequiredError(FailedPreconditionError):
+    """The organisation's rule wants other administrators to approve this very act first."""
+
+    reason = "APPROVAL_REQUIRED"
+
+    def __init__(self, act: str, target: str, etag: str, missing: int) -> None:
+        super().__init__(
+            f"The organization's rule wants others to approve {act} of {target} first; approvals missing: {missing}."
+        )
+        self._facts = {"action": act, "target": target, "etag": etag, "missing": str(missing)}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Return the act, its target with the present etag, and how many approvals are missing."""
+        return self._facts
+
+
 class WrappingKeyNotUsableError(FailedPreconditionError):
     """The wrapping key of an upload is used, expired, spent or unknown."""
 

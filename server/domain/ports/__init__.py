@@ -7,6 +7,7 @@ from server.domain.ports.audit import Audit
 from server.domain.ports.custody import Custody, KeksInUse
 from server.domain.ports.rows import (
     AnsweredRequests,
+    Approvals,
     Intents,
     Keks,
     MainKeys,
@@ -20,6 +21,7 @@ from server.domain.ports.surroundings import Clock, NewId, Wanted, always_wanted
 
 __all__ = [
     "AnsweredRequests",
+    "Approvals",
     "Audit",
     "Changes",
     "Clock",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from server.domain.approvals import Approval, ApprovalRule, ExactAct
 from server.domain.authority import AuthoritySnapshot
 from server.domain.change_requests import AnsweredRequest
 from server.domain.ids import ObjectId, OrganizationId
@@ -227,3 +228,31 @@ class Uses(Protocol):
 
     def forget(self, before: datetime, limit: int) -> int:
         """Forget up to `limit` hours that began before; return how many."""
+
+
+class Approvals(Protocol):
+    """The rules of two persons, and the approvals of all organisations."""
+
+    def rule(self, organization: OrganizationId) -> ApprovalRule:
+        """Return the organisation's rule; one that is off if it has set none."""
+
+    def set_rule(self, rule: ApprovalRule) -> None:
+        """Keep the rule of an organisation, which this transaction has locked."""
+
+    def add(self, approval: Approval) -> None:
+        """Keep a new approval."""
+
+    def find(self, organization: OrganizationId, approval: ObjectId) -> Approval | None:
+        """Return the approval, or None."""
+
+    def matching(self, organization: OrganizationId, exact: ExactAct, now: datetime) -> list[Approval]:
+        """Return the approvals of this very act that are good now, oldest first."""
+
+    def remove(self, organization: OrganizationId, approval: ObjectId) -> None:
+        """Forget an approval, whose organisation this transaction has locked."""
+
+    def page(self, organization: OrganizationId, before: ObjectId | None, limit: int, now: datetime) -> list[Approval]:
+        """Return up to `limit` approvals that are good now, newest first (ties by id), those after `before`."""
+
+    def forget(self, before: datetime, limit: int) -> int:
+        """Forget up to `limit` approvals that were over before; return how many."""

@@ -11,6 +11,7 @@ from server.domain.keks import Kek
 from server.domain.ports.audit import Audit
 from server.domain.ports.rows import (
     AnsweredRequests,
+    Approvals,
     Intents,
     Keks,
     MainKeys,
@@ -37,6 +38,7 @@ class Transaction(Protocol):
     audit: Audit
     requests: AnsweredRequests
     uses: Uses
+    approvals: Approvals
 
 
 @dataclass(frozen=True, slots=True)
