@@ -29,12 +29,25 @@ def _pending(facts: _Facts) -> str:
     return f"keystead main-keys activate {words}, or keystead main-keys delete {words}"
 
 
+_APPROVED = {"REVOKE_MAIN_KEY": "revoke", "DELETE_MAIN_KEY": "delete", "DISABLE_BYOK": "disable-byok"}
+
+
+def _approve(facts: _Facts) -> str:
+    organization, *rest = map(shlex.quote, facts.get("target", "").split("/")[1::2])
+    words = ["give", organization, _APPROVED.get(facts.get("action", ""), ""), *rest]
+    if facts.get("action") == "UPDATE_APPROVAL_RULE":
+        words = ["give-rule", organization, "REQUIRED"]
+    etag = shlex.quote(facts.get("etag", ""))
+    return f"another administrator can: keystead approvals {' '.join(words)} --etag {etag}; then repeat this"
+
+
 _ADVICE: Mapping[str, Callable[[_Facts], str]] = MappingProxyType(
     {
         "STALE_ETAG": lambda facts: (
             f"look at it with `get`; if you still want it, repeat with --etag {shlex.quote(facts.get('etag', ''))}"
         ),
         "AMBIGUOUS_IDENTITY": lambda _: "unset KEYSTEAD_CERT KEYSTEAD_KEY, or unset KEYSTEAD_TOKEN_FILE",
+        "APPROVAL_REQUIRED": _approve,
         "BEARER_TOKEN_EXPIRED": lambda _: "write a new token to the file that KEYSTEAD_TOKEN_FILE names",
         "REQUEST_ID_REUSED": lambda _: "leave --request-id out, or give the command exactly as the first time",
         "ORGANIZATION_LOCKED": _unlock,

@@ -2,7 +2,18 @@
 
 import typer
 
-from server.cli import audit, content_keys, dev, health, keks, main_keys, organizations, rotations, wrapping_keys
+from server.cli import (
+    approvals,
+    audit,
+    content_keys,
+    dev,
+    health,
+    keks,
+    main_keys,
+    organizations,
+    rotations,
+    wrapping_keys,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,4 +47,5 @@ app.add_typer(keks.app, name="keks")
 app.add_typer(content_keys.app, name="content-keys")
 app.add_typer(rotations.app, name="rotations")
 app.add_typer(audit.app, name="audit")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(dev.app, name="dev")

@@ -1,5 +1,6 @@
 """The rule of two persons at a running service: what needs others' approval, and what an approval is good for."""
 
+import json
 import uuid
 
 import pytest
@@ -243,6 +244,40 @@ def test_approvals_are_listed_page_by_page_newest_first(company):
         listed += [it.name for it in page.approvals]
         token = page.next_page_token
     assert (listed, token) == (given[::-1], "")
+
+
+def test_the_command_line_says_what_the_other_has_to_type(company):
+    service, org = company.service, company.org.id
+    one, other = f"admin:{org}", f"service:{org}"
+    grant(service, f"spiffe://keystead.dev/service/{org}", "administrator", org)
+
+    def said(who: str, *words: str, status: int = 0):
+        done = service.cli(who, *words, check=False)
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    assert "enabled             yes" in said(one, "approvals", "set-rule", org, "1")
+    key = company.key.name.rpartition("/")[2]
+    advice = "another administrator can: keystead "
+
+    def typed(told: str, **filled: str) -> list[str]:
+        line = told[told.index(advice) + len(advice) :].partition(";")[0]
+        return [filled.get(word, word) for word in line.split()]
+
+    told = said(one, "main-keys", "revoke", org, key, "--yes", status=1)
+    said(other, *typed(told))
+    assert f"{company.org.name}/mainKeys/{key}" in said(one, "approvals", "list", org)
+    assert "REVOKED" in said(one, "main-keys", "revoke", org, key, "--yes")
+    company.org.activate(company.key.name)
+    told = said(one, "organizations", "disable-byok", org, "--yes", status=1)
+    given = said(other, *typed(told), "--json")
+    said(one, "approvals", "withdraw", org, json.loads(given)["name"])
+    assert said(one, "approvals", "list", org) == "No approvals.\n"
+    told = said(one, "approvals", "end-rule", org, status=1)
+    said(other, *typed(told, REQUIRED="0"))
+    said(one, "approvals", "end-rule", org)
+    assert "enabled             no" in said(one, "approvals", "rule", org)
+    assert "name none" in said(one, "approvals", "give", org, "disable-byok", key, "--etag", "x", status=2)
 
 
 def test_byok_is_disabled_by_two(company):
