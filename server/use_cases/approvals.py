@@ -150,6 +150,10 @@ class Approvals:
                 create_time=now,
                 expire_time=now + lifetime,
             )
+            for earlier in tx.approvals.matching(organization, exact, now):
+                if earlier.hand == caller.hand:
+                    # Of one hand one approval counts: this one takes its place.
+                    _withdraw(tx, caller, earlier, now)
             tx.approvals.add(approval)
             tx.audit.append(_event(caller, AuditAction.CHANGE_APPROVED, approval, now))
             terms.keep(tx, caller, approval, now)
@@ -182,14 +186,18 @@ class Approvals:
             approval = tx.approvals.find(name.organization, name.id)
             if approval is None or approval.expire_time <= now:
                 raise ResourceNotFoundError(str(name))
-            tx.approvals.remove(name.organization, name.id)
-            tx.audit.append(_event(caller, AuditAction.APPROVAL_WITHDRAWN, approval, now))
+            _withdraw(tx, caller, approval, now)
             terms.keep(tx, caller, approval, now)
         return approval
 
 
 def _event(caller: Caller, action: AuditAction, approval: Approval, now: datetime) -> AuditEvent:
     return AuditEvent(approval.organization, now, caller.identity, action, approval.id, note=approval.words)
+
+
+def _withdraw(tx: Transaction, caller: Caller, approval: Approval, now: datetime) -> None:
+    tx.approvals.remove(approval.organization, approval.id)
+    tx.audit.append(_event(caller, AuditAction.APPROVAL_WITHDRAWN, approval, now))
 
 
 def _demand_present(tx: Transaction, authority: Authority, exact: ExactAct) -> None:

@@ -149,7 +149,8 @@ def test_an_approval_of_what_has_changed_since_is_for_nothing(company):
 def test_as_many_hands_as_the_rule_says_are_needed(company):
     company.switch(company.alice, 2)
     company.approve_revocation(company.bob)
-    company.approve_revocation(company.bob)
+    again = company.approve_revocation(company.bob)
+    assert company.approvals() == [again], "of one hand one approval counts"
     with required() as told:
         company.revoke(company.alice)
     assert told[0].metadata["missing"] == "1"
@@ -236,7 +237,7 @@ def test_what_cannot_be_approved_is_refused(org, wrong, code, reason):
 
 
 def test_approvals_are_listed_page_by_page_newest_first(company):
-    given = [company.approve_revocation(company.bob).name for _ in range(3)]
+    given = [company.approve_revocation(it).name for it in (company.alice, company.bob, company.carol)]
     listed, token = [], ""
     for _ in range(2):
         request = messages.ListApprovalsRequest(parent=company.org.name, page_size=2, page_token=token)
