@@ -97,6 +97,7 @@ def test_a_person_has_the_grants_of_every_entry_that_fits_and_none_of_an_identit
         GRANT.format(name="x").replace("service", "console"),
         GRANT.format(name="x").replace("service", "operator"),
         GRANT.format(name="x").replace("service", "root"),
+        "".join(GRANT.format(name="x") + f'person = "{it}"\n' for it in ("oidc:https://one#a", "oidc:https://one#b")),
         GRANT.format(name="x") + '[[grants]]\nidentity = "spiffe://test/x"\nrole = "console"\n',
     ],
 )
@@ -104,3 +105,16 @@ def test_a_policy_that_grants_what_cannot_be_is_no_policy(file, text):
     file.write_text(text)
     with pytest.raises(PolicyError):
         Policy(file)
+
+
+def test_a_certificate_and_the_tokens_of_its_person_are_one_hand(file):
+    alice = Person("https://one", "alice", {})
+    file.write_text(GRANT.format(name="first") + f'person = "{alice.identity}"\n' + GRANT.format(name="second"))
+    policy = Policy(file)
+    first, second, person = (
+        policy.caller("spiffe://test/first"),
+        policy.caller("spiffe://test/second"),
+        policy.person(alice),
+    )
+    assert first.hand == person.hand == person.identity
+    assert (first.identity, second.hand) == ("spiffe://test/first", "spiffe://test/second")
