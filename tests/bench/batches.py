@@ -7,10 +7,11 @@ from statistics import median
 from typing import Any
 
 from tests.bench.bare import Bare, bare
-from tests.bench.callers import callers
+from tests.bench.callers import WARM_UP, Measured, callers
 from tests.bench.contest import contender
 from tests.bench.kit import sealed_of, served, target_of, unwrapping
 from tests.bench.options import between, parser_of, written
+from tests.support.footprint import processor_seconds
 
 TARGET, PAIR_TARGET = 0.6, 1.8
 ITEMS = 500
@@ -20,11 +21,13 @@ CALLERS = 4
 
 @dataclass(frozen=True)
 class Round:
-    """Content keys in a second: of one worker, of two, and of the bare loop."""
+    """Content keys in a second, of one worker, of two, and of the bare loop; and seconds of the processor for one."""
 
     one: float
     two: float
     bare: float
+    one_cpu: float
+    bare_cpu: float
 
 
 def measured(seconds: int, rounds: int) -> list[Round]:
@@ -37,33 +40,52 @@ def measured(seconds: int, rounds: int) -> list[Round]:
         work = Bare(pair.folder / "token", main_key, sealed, loads_each=False, times=20 * seconds)
         with contender(bare, work) as loop:
 
-            def turn(workers: int) -> float:
-                return ITEMS * crowd.turn(targets[workers], CALLERS * workers, seconds).rate
+            def turn(workers: int) -> Measured:
+                return crowd.turn(targets[workers], CALLERS * workers, seconds)
 
-            def bare_turn() -> float:
-                return ITEMS * work.times / loop.turn().wall
+            def round_() -> Round:
+                (worker,) = lone.pids("worker")
+                before = processor_seconds(worker)
+                one = turn(1)
+                one_cpu = processor_seconds(worker) - before
+                answered = ITEMS * (len(one.latencies) + CALLERS * min(WARM_UP, len(targets[1].requests)))
+                two, bare_turn = turn(2), loop.turn()
+                return Round(
+                    one=ITEMS * one.rate,
+                    two=ITEMS * two.rate,
+                    bare=ITEMS * work.times / bare_turn.wall,
+                    one_cpu=one_cpu / answered,
+                    bare_cpu=bare_turn.cpu / (ITEMS * work.times),
+                )
 
-            turn(1), turn(2), bare_turn()  # What is loaded first counts for none.
-            return [Round(turn(1), turn(2), bare_turn()) for _ in range(rounds)]
+            turn(1), turn(2), loop.turn()  # What is loaded first counts for none.
+            return [round_() for _ in range(rounds)]
 
 
 def report(rounds: Sequence[Round]) -> dict[str, Any]:
     shares = [it.one / it.bare for it in rounds]
     pairs = [it.two / it.one for it in rounds]
+    cpu = [it.bare_cpu / it.one_cpu for it in rounds]
     return {
         "bench": "batches",
         "items": ITEMS,
         "worker": {"ratio": median(shares), "target": TARGET, "each": shares},
+        "worker_cpu": {"ratio": median(cpu), "each": cpu},
         "two_workers": {"ratio": median(pairs), "target": PAIR_TARGET, "each": pairs},
     }
 
 
 def table(found: dict[str, Any]) -> str:
     lines = [f"Batches of {ITEMS}, median of {len(found['worker']['each'])} rounds.", ""]
-    for key, name in (("worker", "one worker over the bare loop"), ("two_workers", "two workers over one")):
+    for key, name in (
+        ("worker", "one worker over the bare loop"),
+        ("worker_cpu", "the same, by the processor"),
+        ("two_workers", "two workers over one"),
+    ):
         row = found[key]
         each = " ".join(f"{it:.2f}" for it in row["each"])
-        lines.append(f"{name:32}{row['ratio']:6.2f}   target >= {row['target']}   each {each}")
+        target = f"target >= {row['target']}" if "target" in row else ""
+        lines.append(f"{name:32}{row['ratio']:6.2f}   {target:13}   each {each}")
     return "\n".join(lines)
 
 

@@ -11,6 +11,8 @@ from multiprocessing.pool import Pool
 import grpc
 
 PROCESSES = 2
+WARM_UP = 2
+"""Calls of each caller that are not measured."""
 PATIENCE = 30.0
 """Seconds for one call."""
 
@@ -53,7 +55,7 @@ def _call(target: Target, number: int, start: float, seconds: float) -> list[flo
     latencies = []
     with grpc.secure_channel(target.address, credentials, options) as channel:
         ask = channel.unary_unary(target.method)
-        for request in target.requests[:2]:
+        for request in target.requests[:WARM_UP]:
             ask(request, timeout=PATIENCE, wait_for_ready=True)
         time.sleep(max(0.0, start - time.monotonic()))
         turn, end = number, start + seconds
