@@ -42,8 +42,8 @@ def main(address: str, pki: str, size: str, threads: str) -> None:
 
 
 @contextmanager
-def echo(pki: Path, size: int, processes: int, threads: int = 64) -> Iterator[str]:
-    """Have an echo service for a block, at the address that the block gets."""
+def echo(pki: Path, size: int, processes: int, threads: int = 64) -> Iterator[tuple[str, list[int]]]:
+    """Have an echo service for a block, which gets its address and the ids of its processes."""
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "tests.bench.echo", address, str(pki), str(size), str(threads)]
     started = [
@@ -54,7 +54,7 @@ def echo(pki: Path, size: int, processes: int, threads: int = 64) -> Iterator[st
         for process in started:
             assert process.stdout is not None
             assert process.stdout.readline() == "serving\n"
-        yield address
+        yield address, [process.pid for process in started]
     finally:
         for process in started:
             process.communicate("", timeout=30)
