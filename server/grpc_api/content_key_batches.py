@@ -43,7 +43,10 @@ class ContentKeyBatches:
             context=request.context,
             wanted=wanted,
         )
-        return messages.GenerateContentKeysResponse(content_keys=map(_generated, made))
+        answer = messages.GenerateContentKeysResponse()
+        for key in made:
+            _tell_generated(answer.content_keys.add(), key)
+        return answer
 
     def wrap(
         self, caller: Caller, request: messages.WrapContentKeysRequest, wanted: Wanted
@@ -51,7 +54,10 @@ class ContentKeyBatches:
         """Answer with wrapped content keys."""
         faults, items = _examined(request.items, "plaintext")
         results = _merged(faults, self._do.wrap_content_keys(caller, KekName.parse(request.kek), items, wanted))
-        return messages.WrapContentKeysResponse(results=map(_wrapped, request.items, results))
+        answer = messages.WrapContentKeysResponse()
+        for item, result in zip(request.items, results, strict=True):
+            _tell_wrapped(answer.results.add(), item, result)
+        return answer
 
     def unwrap(
         self, caller: Caller, request: messages.UnwrapContentKeysRequest, wanted: Wanted
@@ -60,7 +66,10 @@ class ContentKeyBatches:
         faults, items = _examined(request.items, "wrapped")
         organization = OrganizationName.parse(request.parent).id
         results = _merged(faults, self._do.unwrap_content_keys(caller, organization, items, wanted))
-        return messages.UnwrapContentKeysResponse(results=map(_unwrapped, request.items, results))
+        answer = messages.UnwrapContentKeysResponse()
+        for item, result in zip(request.items, results, strict=True):
+            _tell_unwrapped(answer.results.add(), item, result)
+        return answer
 
     def rewrap(
         self, caller: Caller, request: messages.RewrapContentKeysRequest, wanted: Wanted
@@ -70,7 +79,10 @@ class ContentKeyBatches:
         organization = OrganizationName.parse(request.parent).id
         kek = KekName.parse(request.kek) if request.kek else None
         results = _merged(faults, self._do.rewrap_content_keys(caller, organization, items, kek=kek, wanted=wanted))
-        return messages.RewrapContentKeysResponse(results=map(_rewrapped, request.items, results))
+        answer = messages.RewrapContentKeysResponse()
+        for item, result in zip(request.items, results, strict=True):
+            _tell_rewrapped(answer.results.add(), item, result)
+        return answer
 
     def any_of(
         self, caller: Caller, request: messages.StreamContentKeysRequest, wanted: Wanted
@@ -114,43 +126,45 @@ def _is_verified(item: _ItemMessage, field: str, result: object) -> bool:
     return has_checksum(item, field) and not isinstance(result, ChecksumMismatchError)
 
 
-def _generated(key: GeneratedContentKey) -> messages.GeneratedContentKey:
-    return messages.GeneratedContentKey(
-        plaintext=key.plaintext,
-        wrapped=key.wrapped,
-        plaintext_crc32c=crc32c(key.plaintext),
-        wrapped_crc32c=crc32c(key.wrapped),
-    )
+# Each fills a message that is part of the answer already: one that is made apart would be copied into it.
 
 
-def _wrapped(item: messages.WrapContentKeysItem, result: bytes | KeysteadError) -> messages.WrapContentKeysResult:
-    answer = messages.WrapContentKeysResult(verified_plaintext_crc32c=_is_verified(item, "plaintext", result))
+def _tell_generated(answer: messages.GeneratedContentKey, key: GeneratedContentKey) -> None:
+    answer.plaintext, answer.plaintext_crc32c = key.plaintext, crc32c(key.plaintext)
+    answer.wrapped, answer.wrapped_crc32c = key.wrapped, crc32c(key.wrapped)
+
+
+def _tell_wrapped(
+    answer: messages.WrapContentKeysResult, item: messages.WrapContentKeysItem, result: bytes | KeysteadError
+) -> None:
+    answer.verified_plaintext_crc32c = _is_verified(item, "plaintext", result)
     if isinstance(result, KeysteadError):
         answer.status.CopyFrom(to_status(result))
     else:
         answer.wrapped, answer.wrapped_crc32c = result, crc32c(result)
-    return answer
 
 
-def _unwrapped(
-    item: messages.UnwrapContentKeysItem, result: UnwrappedContentKey | KeysteadError
-) -> messages.UnwrapContentKeysResult:
-    answer = messages.UnwrapContentKeysResult(verified_wrapped_crc32c=_is_verified(item, "wrapped", result))
+def _tell_unwrapped(
+    answer: messages.UnwrapContentKeysResult,
+    item: messages.UnwrapContentKeysItem,
+    result: UnwrappedContentKey | KeysteadError,
+) -> None:
+    answer.verified_wrapped_crc32c = _is_verified(item, "wrapped", result)
     if isinstance(result, KeysteadError):
         answer.status.CopyFrom(to_status(result))
     else:
         answer.plaintext, answer.plaintext_crc32c = result.plaintext, crc32c(result.plaintext)
         answer.kek = str(result.kek)
-    return answer
 
 
-def _rewrapped(
-    item: messages.RewrapContentKeysItem, result: RewrappedContentKey | KeysteadError
-) -> messages.RewrapContentKeysResult:
-    answer = messages.RewrapContentKeysResult(verified_wrapped_crc32c=_is_verified(item, "wrapped", result))
+def _tell_rewrapped(
+    answer: messages.RewrapContentKeysResult,
+    item: messages.RewrapContentKeysItem,
+    result: RewrappedContentKey | KeysteadError,
+) -> None:
+    answer.verified_wrapped_crc32c = _is_verified(item, "wrapped", result)
     if isinstance(result, KeysteadError):
         answer.status.CopyFrom(to_status(result))
     else:
         answer.wrapped, answer.wrapped_crc32c = result.wrapped, crc32c(result.wrapped)
         answer.kek = str(result.kek)
-    return answer
