@@ -103,6 +103,12 @@ def test_a_person_may_ask_for_health_and_what_there_is_whatever_the_policy_grant
 # Certificates and tokens.
 
 
+def test_who_has_a_certificate_may_watch_health(world):
+    stream = stranger(world.service, "spiffe://keystead.dev/nobody").health.Watch(HealthCheckRequest(), timeout=20)
+    assert next(stream).status == HealthCheckResponse.SERVING
+    stream.cancel()
+
+
 def test_the_port_for_certificates_still_demands_one(world):
     with pytest.raises(grpc.RpcError) as caught:
         world.ask(client_with(world.service, token=world.token("admins")))
