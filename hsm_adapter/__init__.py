@@ -21,7 +21,7 @@ from hsm_adapter.probe import CapabilityReport, Check, probe
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.statistics import HsmStatistics
 from hsm_adapter.templates import Role, SignatureAlgorithm
-from hsm_adapter.token import HsmSettings, HsmToken, MainKeyReport
+from hsm_adapter.token import HsmSettings, HsmToken, MainKeyDescription, MainKeyReport
 from hsm_adapter.watchdog import Patience, demand_answering, watched
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "KekStatistics",
     "KekToUse",
     "KeksInUse",
+    "MainKeyDescription",
     "MainKeyReport",
     "ModuleMissingError",
     "ObjectMissingError",

@@ -4,6 +4,7 @@ The digest is made here, since tokens differ in which hashes they sign with; SHA
 """
 
 import hashlib
+import secrets
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -15,9 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute
 from hsm_adapter.cryptoki import Cryptoki, CryptokiError
-from hsm_adapter.errors import HsmPolicyError
+from hsm_adapter.errors import HsmError, HsmPolicyError
 from hsm_adapter.mechanisms import ECDSA, PSS_SALT_SIZE, PSS_SHA256
-from hsm_adapter.templates import SignatureAlgorithm
+from hsm_adapter.objects import Objects
+from hsm_adapter.recovery import Recovery
+from hsm_adapter.sessions import Session, SessionPool
+from hsm_adapter.templates import Role, SignatureAlgorithm
 
 _P256_SIZE = 32
 _POINT_SIZE = 65
@@ -114,3 +118,60 @@ def from_der(public_key: bytes) -> PublicKey:
 def to_der(public_key: PublicKey) -> bytes:
     """Return a public key as DER SubjectPublicKeyInfo."""
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+class AuditKeys:
+    """The audit keys of a token."""
+
+    def __init__(self, pool: SessionPool, objects: Objects, recovery: Recovery) -> None:
+        self._cryptoki = pool.cryptoki
+        self._objects = objects
+        self._recovery = recovery
+
+    def create(self, object_id: bytes, algorithm: SignatureAlgorithm) -> bytes:
+        """Make a pair that signs and return its public half, DER SubjectPublicKeyInfo. What had this id is replaced.
+
+        It is proven: what it signs fits the public half.
+        """
+
+        def work(session: Session) -> bytes:
+            self._objects.destroy(session, Role.AUDIT_KEY, object_id)
+            private, public = make_pair(self._cryptoki, session.handle, object_id, algorithm, token=True)
+            try:
+                self._objects.read_back(session, private, templates.AUDIT_KEY_FLAGS)
+                verify(public, sign(self._cryptoki, session.handle, private, algorithm, object_id), object_id)
+            except (HsmError, CryptokiError):
+                self._cryptoki.destroy_object(session.handle, private)
+                raise
+            return to_der(public)
+
+        return self._recovery.run(work)
+
+    def check(self, object_id: bytes, algorithm: SignatureAlgorithm, public_key: bytes) -> None:
+        """Return if the token has this audit key, with its attributes, and its signature fits the public half.
+
+        Raises:
+            ObjectMissingError: there is no such key.
+            HsmPolicyError: it is another one.
+        """
+        message = secrets.token_bytes(32)
+
+        def work(session: Session) -> bytes:
+            handle = self._objects.find(session, Role.AUDIT_KEY, object_id)
+            self._objects.read_back(session, handle, templates.AUDIT_KEY_FLAGS)
+            return sign(self._cryptoki, session.handle, handle, algorithm, message)
+
+        verify(from_der(public_key), self._recovery.run(work), message)
+
+    def sign(self, object_id: bytes, algorithm: SignatureAlgorithm, message: bytes) -> bytes:
+        """Return the signature of a message by an audit key of this algorithm; of ECDSA as DER.
+
+        Raises:
+            ObjectMissingError: there is no such key.
+        """
+
+        def work(session: Session) -> bytes:
+            handle = self._objects.find(session, Role.AUDIT_KEY, object_id)
+            return sign(self._cryptoki, session.handle, handle, algorithm, message)
+
+        return self._recovery.run(work)

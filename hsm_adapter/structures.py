@@ -189,6 +189,10 @@ class Flags:
         """Let an answer's memory be used again; not after a call that failed, which may have changed the lengths."""
         self._idle.append(answer)
 
+    def named(self, values: bytes) -> dict[str, bool]:
+        """Return the values that were read, by the standard's names."""
+        return {f"CKA_{it.name}": bool(value) for it, value in zip(self._attributes, values, strict=True)}
+
     def wrong(self, values: bytes) -> list[Attribute]:
         """Return the attributes whose values are not as they should be."""
         if values == self._values:

@@ -296,6 +296,8 @@ MAIN_KEY_FLAGS = Flags(
         A.UNWRAP: True,
     }
 )
+MAIN_KEY_ORIGIN = Flags({A.LOCAL: False, A.ALWAYS_SENSITIVE: False, A.NEVER_EXTRACTABLE: False})
+"""What is told of an uploaded main key besides. It was outside, so that these are honestly false."""
 KEK_USE_FLAGS = Flags(
     {
         **_SECRET_FLAGS,

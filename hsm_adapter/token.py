@@ -5,8 +5,7 @@ HsmCapacityError, HsmPolicyError and HsmReadOnlyError beside what it names.
 """
 
 import hashlib
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,14 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm_adapter import signing, templates
+from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism
 from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmPolicyError, KekBindingError, RejectedInputError
 from hsm_adapter.floor import Floor, Turns
 from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekStatistics
 from hsm_adapter.keks import KeksInUse, KekToUse, KekWork, WrappedKek
-from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, OAEP_SHA256
+from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, OAEP_SHA256, mechanism_names
 from hsm_adapter.module import Module
 from hsm_adapter.objects import Objects
 from hsm_adapter.pin_file import PinFile
@@ -30,8 +29,9 @@ from hsm_adapter.profiles import PROFILES, Profile
 from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
+from hsm_adapter.signing import AuditKeys
 from hsm_adapter.statistics import HsmStatistics
-from hsm_adapter.templates import Role, SignatureAlgorithm
+from hsm_adapter.templates import Role
 from hsm_adapter.token_info import TokenInfo
 
 T = TypeVar("T")
@@ -73,8 +73,25 @@ class MainKeyReport:
     fingerprint: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class MainKeyDescription:
+    """What the token says of a main key's attributes.
+
+    Attributes:
+        attributes: each CKA_* that is a yes or a no.
+        mechanisms: the CKM_* that it may be used with.
+    """
+
+    attributes: Mapping[str, bool]
+    mechanisms: tuple[str, ...]
+
+
 class HsmToken:
-    """One token, logged in to."""
+    """One token, logged in to.
+
+    Attributes:
+        audit_keys: its keys that sign.
+    """
 
     def __init__(self, module: Module, pool: SessionPool, profile: Profile) -> None:
         self._pool = pool
@@ -83,6 +100,7 @@ class HsmToken:
         self._objects = Objects(pool)
         self._recovery = Recovery(module, pool, self._objects, profile)
         self._keks = KekWork(pool, self._objects, profile)
+        self.audit_keys = AuditKeys(pool, self._objects, self._recovery)
         self._floor = Floor() if profile.is_software else None
 
     @classmethod
@@ -241,6 +259,28 @@ class HsmToken:
 
         return self._recovery.run(work)
 
+    def describe_main_key(self, object_id: bytes) -> MainKeyDescription:
+        """Return the attributes of a main key, read from the token now.
+
+        Raises:
+            ObjectMissingError: there is no such key.
+        """
+
+        def work(session: Session) -> MainKeyDescription:
+            handle = self._objects.find(session, Role.MAIN_KEY, object_id)
+            told: dict[str, bool] = {}
+            for flags in (templates.MAIN_KEY_FLAGS, templates.MAIN_KEY_ORIGIN):
+                told |= flags.named(self._cryptoki.flags(session.handle, handle, flags))
+            raw = self._cryptoki.attribute(session.handle, handle, Attribute.ALLOWED_MECHANISMS)
+            return MainKeyDescription(told, mechanism_names(raw))
+
+        return self._recovery.run(work)
+
+    @property
+    def is_software(self) -> bool:
+        """Whether its keys live in the memory of the host: nothing is attested."""
+        return self._profile.is_software
+
     def _reported(self, session: Session, handle: int) -> MainKeyReport:
         return MainKeyReport(self._fingerprint(session, handle))
 
@@ -261,57 +301,6 @@ class HsmToken:
     def destroy(self, role: Role, object_id: bytes) -> None:
         """Destroy what has this role and id; nothing is no error."""
         self._recovery.run(lambda session: self._objects.destroy(session, role, object_id))
-
-    # Audit keys.
-
-    def create_audit_key(self, object_id: bytes, algorithm: SignatureAlgorithm) -> bytes:
-        """Make a pair that signs and return its public half, DER SubjectPublicKeyInfo. What had this id is replaced.
-
-        It is proven: what it signs fits the public half.
-        """
-
-        def work(session: Session) -> bytes:
-            self._objects.destroy(session, Role.AUDIT_KEY, object_id)
-            private, public = signing.make_pair(self._cryptoki, session.handle, object_id, algorithm, token=True)
-            with self._destroyed_on_error(session, private):
-                self._objects.read_back(session, private, templates.AUDIT_KEY_FLAGS)
-                signature = signing.sign(self._cryptoki, session.handle, private, algorithm, object_id)
-                signing.verify(public, signature, object_id)
-            return signing.to_der(public)
-
-        return self._recovery.run(work)
-
-    def sign(self, audit_key: bytes, algorithm: SignatureAlgorithm, message: bytes) -> bytes:
-        """Return the signature of a message by an audit key of this algorithm; of ECDSA as DER.
-
-        Raises:
-            ObjectMissingError: there is no such key.
-        """
-        return self._recovery.run(
-            lambda session: signing.sign(
-                self._cryptoki,
-                session.handle,
-                self._objects.find(session, Role.AUDIT_KEY, audit_key),
-                algorithm,
-                message,
-            )
-        )
-
-    def check_audit_key(self, object_id: bytes, algorithm: SignatureAlgorithm, public_key: bytes) -> None:
-        """Return if the token has this audit key, with its attributes, and its signature fits the public half.
-
-        Raises:
-            ObjectMissingError: there is no such key.
-            HsmPolicyError: it is another one.
-        """
-        message = secrets.token_bytes(32)
-
-        def work(session: Session) -> bytes:
-            handle = self._objects.find(session, Role.AUDIT_KEY, object_id)
-            self._objects.read_back(session, handle, templates.AUDIT_KEY_FLAGS)
-            return signing.sign(self._cryptoki, session.handle, handle, algorithm, message)
-
-        signing.verify(signing.from_der(public_key), self._recovery.run(work), message)
 
     # KEKs.
 

@@ -11,6 +11,7 @@ from server.cli import (
     keks,
     main_keys,
     organizations,
+    receipts,
     rotations,
     wrapping_keys,
 )
@@ -48,4 +49,5 @@ app.add_typer(content_keys.app, name="content-keys")
 app.add_typer(rotations.app, name="rotations")
 app.add_typer(audit.app, name="audit")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(receipts.app, name="receipts")
 app.add_typer(dev.app, name="dev")

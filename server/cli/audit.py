@@ -13,7 +13,7 @@ from keystead.v1 import audit_service_pb2 as messages
 from keystead.v1.audit_service_pb2_grpc import AuditServiceStub
 from keystead.v1.resources_pb2 import AuditEvent
 
-from server.cli import audit_file, files
+from server.cli import audit_file, files, signed_files
 from server.cli.connection import TIMEOUT, connected
 from server.cli.failures import REFUSED, fail, pause_before_repeat
 from server.cli.names import Organization, organization_name
@@ -173,7 +173,7 @@ def _lines(stub: AuditServiceStub, parent: str, checkpoint: messages.AuditCheckp
             if pause is None or failures > _TRIES:
                 raise
             time.sleep(pause)
-    yield audit_file.checkpoint_line(checkpoint) + b"\n"
+    yield signed_files.signed_line(audit_file.CHECKPOINT, checkpoint) + b"\n"
 
 
 @app.command()
@@ -190,10 +190,10 @@ def verify(
     Nobody is asked. Any event that was changed, left out, added or put elsewhere is found.
     """
     try:
-        signer = audit_file.public_key(files.read(key_file))
+        signer = signed_files.public_key(files.read(key_file))
         older = None if extends is None else audit_file.verified(extends, signer)
         found = audit_file.verified(file, signer, older)
-    except audit_file.NotGenuineError as error:
+    except signed_files.NotGenuineError as error:
         fail(f"{file} is not genuine. {error}", REFUSED)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}.")

@@ -1,34 +1,21 @@
 """Exports of audit logs, checked with nothing but the export and the audit key's public half.
 
 An export is lines of JSON, each ended by a line feed: the events, exactly as they are hashed, and last the checkpoint.
-It is all or nothing: the export is what was signed, or it is not, and then the first thing that is wrong is told.
+The first thing that is wrong is told.
 """
 
-import base64
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-from keystead.v1.audit_service_pb2 import AuditCheckpoint
+from server.cli.signed_files import NotGenuineError, PublicKey, fingerprint, leaf, node, object_of, statement_of
 
+CHECKPOINT = "checkpoint"
+"""The name under which the last line holds the checkpoint."""
 _TYPE = "keystead.audit.checkpoint.v1"
 _LINE_LIMIT = 64 * 1024
 """Bytes. No event comes near it."""
-_SALT_SIZE = 32
-
-PublicKey = ec.EllipticCurvePublicKey | RSAPublicKey
-
-
-class NotGenuineError(Exception):
-    """The export is not what was signed; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +27,6 @@ class Verified:
     root: bytes
     time: str
     key_sha256: str
-
-
-def checkpoint_line(checkpoint: AuditCheckpoint) -> bytes:
-    """Return the last line of an export."""
-    return _canonical(
-        {
-            "algorithm": AuditCheckpoint.Algorithm.Name(checkpoint.algorithm),
-            "checkpoint": json.loads(checkpoint.signed_bytes),
-            "public_key_sha256": checkpoint.public_key_sha256.hex(),
-            "signature": base64.b64encode(checkpoint.signature).decode(),
-        }
-    )
-
-
-def public_key(pem: bytes) -> PublicKey:
-    """Return an audit key's public half.
-
-    Raises:
-        NotGenuineError: it is none.
-    """
-    try:
-        key = load_pem_public_key(pem)
-    except ValueError as error:
-        raise NotGenuineError("The key file holds no public key (PEM).") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey | RSAPublicKey):
-        raise NotGenuineError("The key file holds no key that signs audit logs.")
-    return key
-
-
-def fingerprint(key: PublicKey) -> str:
-    """Return SHA-256 of a public key, as `openssl pkey -pubin -outform DER | openssl sha256` prints it."""
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def verified(path: Path, key: PublicKey, older: Verified | None = None) -> Verified:
@@ -121,61 +76,23 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _demand_event(line: bytes, number: int) -> None:
     """Return if a line is the event of this number; that it is genuine is seen by the root."""
-    if _object(line, number).get("sequence") != number:
+    if object_of(line, number).get("sequence") != number:
         raise NotGenuineError(f"Line {number} is not the event of that number.")
-
-
-def _object(line: bytes, number: int | str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (RecursionError, ValueError) as error:
-        raise NotGenuineError(f"Line {number} is no JSON.") from error
-    if not isinstance(found, dict):
-        raise NotGenuineError(f"Line {number} is no JSON object.")
-    return found
 
 
 def _signed(line: bytes, key: PublicKey) -> Verified:
     """Return what the last line says, if the key has signed it."""
-    told = _object(line, "of the checkpoint")
+    head = statement_of(line, CHECKPOINT, _TYPE, key)
     try:
-        head, signature = told["checkpoint"], base64.b64decode(told["signature"], validate=True)
-        is_exact = _canonical(told) == line and base64.b64encode(signature).decode() == told["signature"]
-        found = Verified(
+        return Verified(
             organization=str(head["organization"]),
             size=int(head["size"]),
             root=bytes.fromhex(head["root"]),
             time=str(head["time"]),
-            key_sha256=str(told["public_key_sha256"]),
+            key_sha256=fingerprint(key),
         )
-        is_exact = is_exact and head["type"] == _TYPE and told["algorithm"] == _algorithm(key)
     except (KeyError, TypeError, ValueError) as error:
-        raise NotGenuineError("The last line is no checkpoint: the end of the file is missing.") from error
-    if found.key_sha256 != fingerprint(key):
-        raise NotGenuineError(f"It was signed by another key, whose SHA-256 is {found.key_sha256}.")
-    if not is_exact:
-        raise NotGenuineError("The last line is no checkpoint as Keystead writes it.")
-    try:
-        _verify(key, signature, _canonical(head))
-    except InvalidSignature as error:
-        raise NotGenuineError("The signature of the checkpoint is not that of this key over it.") from error
-    return found
-
-
-def _algorithm(key: PublicKey) -> str:
-    ecdsa, pss = AuditCheckpoint.ECDSA_P256_SHA256, AuditCheckpoint.RSA_PSS_3072_SHA256
-    return AuditCheckpoint.Algorithm.Name(pss if isinstance(key, RSAPublicKey) else ecdsa)
-
-
-def _verify(key: PublicKey, signature: bytes, message: bytes) -> None:
-    if isinstance(key, RSAPublicKey):
-        key.verify(signature, message, padding.PSS(padding.MGF1(hashes.SHA256()), _SALT_SIZE), hashes.SHA256())
-    else:
-        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
-
-
-def _canonical(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        raise NotGenuineError("The checkpoint lacks what it should say.") from error
 
 
 class _Tree:
@@ -186,12 +103,12 @@ class _Tree:
         self._peaks: list[bytes] = []
 
     def add(self, entry: bytes) -> None:
-        self._peaks.append(hashlib.sha256(b"\x00" + entry).digest())
+        self._peaks.append(leaf(entry))
         self.size += 1
         rest = self.size
         while rest % 2 == 0:
             right, left = self._peaks.pop(), self._peaks.pop()
-            self._peaks.append(_node(left, right))
+            self._peaks.append(node(left, right))
             rest //= 2
 
     def root(self) -> bytes:
@@ -199,9 +116,5 @@ class _Tree:
             return hashlib.sha256().digest()
         *others, root = self._peaks
         for left in reversed(others):
-            root = _node(left, root)
+            root = node(left, root)
         return root
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()

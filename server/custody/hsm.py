@@ -28,6 +28,7 @@ from server.domain.ids import ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
 from server.domain.keks import UsableKek, WrappedKek, binding_context
 from server.domain.ports import Custody, KeksInUse
+from server.domain.receipts import KeyFacts, TokenFacts
 from server.domain.wrapping_keys import Algorithm
 
 _log = logging.getLogger(__name__)
@@ -182,14 +183,14 @@ class HsmCustody(Custody):
     @override
     def create_audit_key(self, object_id: ObjectId, algorithm: SignatureAlgorithm) -> bytes:
         with _translated():
-            return self._token.create_audit_key(bytes.fromhex(object_id), hsm_adapter.SignatureAlgorithm(algorithm))
+            return self._token.audit_keys.create(bytes.fromhex(object_id), hsm_adapter.SignatureAlgorithm(algorithm))
 
     @override
     def has_audit_key(self, key: AuditKey) -> bool:
         algorithm = hsm_adapter.SignatureAlgorithm(key.algorithm)
         try:
             with _translated():
-                self._token.check_audit_key(bytes.fromhex(key.object_id), algorithm, key.public_key)
+                self._token.audit_keys.check(bytes.fromhex(key.object_id), algorithm, key.public_key)
         except TokenUnavailableError as error:
             if isinstance(error.__cause__, hsm_adapter.ObjectMissingError | hsm_adapter.HsmPolicyError):
                 return False
@@ -200,7 +201,22 @@ class HsmCustody(Custody):
     def sign(self, key: AuditKey, message: bytes) -> bytes:
         with _translated():
             algorithm = hsm_adapter.SignatureAlgorithm(key.algorithm)
-            return self._token.sign(bytes.fromhex(key.object_id), algorithm, message)
+            return self._token.audit_keys.sign(bytes.fromhex(key.object_id), algorithm, message)
+
+    @override
+    def describe_main_key(self, object_id: ObjectId) -> KeyFacts | None:
+        try:
+            with _translated(missing=MainKeyMissingError):
+                told = self._token.describe_main_key(bytes.fromhex(object_id))
+        except MainKeyMissingError:
+            return None
+        return KeyFacts(told.attributes, told.mechanisms)
+
+    @override
+    def token(self) -> TokenFacts:
+        with _translated():
+            info = self._token.info
+        return TokenFacts(info.manufacturer, info.model, info.serial, info.firmware, self._token.is_software)
 
     @override
     def objects(self) -> list[tuple[ObjectRole | None, str]]:

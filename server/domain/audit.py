@@ -10,7 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from server.domain.ids import MainKeyName, ObjectId, OrganizationId
+from server.domain.ids import MainKeyName, ObjectId, OrganizationId, WrappingKeyName
+
+STEWARD = "steward"
+"""The actor of what Keystead does by itself."""
 
 
 class AuditAction(StrEnum):
@@ -25,6 +28,7 @@ class AuditAction(StrEnum):
     MAIN_KEY_VERIFIED = "MAIN_KEY_VERIFIED"
     MAIN_KEY_MISSING = "MAIN_KEY_MISSING"
     MAIN_KEY_FOUND = "MAIN_KEY_FOUND"
+    MAIN_KEY_DESTROYED = "MAIN_KEY_DESTROYED"
     ROTATION_DUE = "ROTATION_DUE"
     BYOK_ENABLED = "BYOK_ENABLED"
     BYOK_DISABLED = "BYOK_DISABLED"
@@ -59,6 +63,7 @@ _COLLECTIONS: Mapping[AuditAction, str] = MappingProxyType(
         AuditAction.MAIN_KEY_VERIFIED: "mainKeys",
         AuditAction.MAIN_KEY_MISSING: "mainKeys",
         AuditAction.MAIN_KEY_FOUND: "mainKeys",
+        AuditAction.MAIN_KEY_DESTROYED: "mainKeys",
         AuditAction.ROTATION_DUE: "mainKeys",
         AuditAction.ROTATION_STARTED: "rotations",
         AuditAction.ROTATION_ENDED: "rotations",
@@ -83,7 +88,7 @@ class AuditEvent:
     time: datetime
     """When; of what was counted over a moment, its end."""
     actor: str
-    """The caller's identity, or "steward"; "*" for many callers together."""
+    """The caller's identity, or STEWARD; "*" for many callers together."""
     action: AuditAction
     subject: ObjectId | None
     """The key, rotation or approval that it happened to."""
@@ -91,6 +96,8 @@ class AuditEvent:
     to_state: str | None = None
     main_key: ObjectId | None = None
     """The main key that it was under."""
+    wrapping_key: ObjectId | None = None
+    """The wrapping key that it came under."""
     kek_count: int | None = None
     """KEKs under the main key of a move, or re-wrapped by a rotation."""
     operation: str | None = None
@@ -121,6 +128,11 @@ class AuditEvent:
     def main_key_name(self) -> str | None:
         """Return the resource name of the main key."""
         return None if self.main_key is None else str(MainKeyName(self.organization, self.main_key))
+
+    @property
+    def wrapping_key_name(self) -> str | None:
+        """Return the resource name of the wrapping key."""
+        return None if self.wrapping_key is None else str(WrappingKeyName(self.organization, self.wrapping_key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ values are strings and whole numbers, all names ASCII, so that the form is that 
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from server.domain.audit import RecordedEvent
@@ -12,7 +13,10 @@ from server.domain.audit import RecordedEvent
 VERSION = 1
 
 
-def canonical(fields: dict[str, str | int | None]) -> bytes:
+Json = str | int | bool | None | list[str] | Mapping[str, "Json"]
+
+
+def canonical(fields: Mapping[str, Json]) -> bytes:
     """Return an object as canonical JSON, without the fields that are None."""
     told = {name: value for name, value in fields.items() if value is not None}
     return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -39,6 +43,7 @@ def encoded(recorded: RecordedEvent) -> bytes:
             "from": event.from_state,
             "to": event.to_state,
             "main_key": event.main_key_name,
+            "wrapping_key": event.wrapping_key_name,
             "kek_count": event.kek_count,
             "operation": event.operation,
             "reason": event.reason,

@@ -67,6 +67,7 @@ class Operation(StrEnum):
     GET_AUDIT_CHECKPOINT = "GetAuditCheckpoint"
     GET_INCLUSION_PROOF = "GetInclusionProof"
     GET_CONSISTENCY_PROOF = "GetConsistencyProof"
+    GET_RECEIPT = "GetReceipt"
 
 
 _O, _A, _R, _S = Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR, Role.SERVICE
@@ -113,6 +114,7 @@ ALLOWED: Mapping[Operation, frozenset[Role]] = MappingProxyType(
         Operation.GET_AUDIT_CHECKPOINT: frozenset({_A, _R}),
         Operation.GET_INCLUSION_PROOF: frozenset({_A, _R}),
         Operation.GET_CONSISTENCY_PROOF: frozenset({_A, _R}),
+        Operation.GET_RECEIPT: frozenset({_A, _R}),
     }
 )
 

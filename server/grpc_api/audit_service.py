@@ -26,6 +26,7 @@ class AuditService(AuditServiceServicer):
 
     def __init__(self, use_cases: UseCases, boundary: Boundary) -> None:
         self._do = use_cases.read_audit
+        self._get_receipt = use_cases.get_receipt
         self._boundary = boundary
 
     @override
@@ -105,6 +106,13 @@ class AuditService(AuditServiceServicer):
                     request.new_size or None,
                 )
             ),
+        )
+
+    @override
+    def GetReceipt(self, request: messages.GetReceiptRequest, context: grpc.ServicerContext) -> messages.Receipt:
+        return self._boundary.answer(
+            context,
+            lambda caller: convert.receipt(*self._get_receipt(caller, AuditEventName.parse(request.name))),
         )
 
 

@@ -7,7 +7,9 @@ from keystead.v1 import audit_service_pb2 as messages
 from keystead.v1 import resources_pb2 as pb
 
 from server.domain.audit import RecordedEvent
+from server.domain.checkpoints import AuditKey
 from server.domain.ids import AuditEventName, OrganizationName
+from server.domain.receipts import Receipt
 from server.grpc_api.convert import timestamp
 from server.use_cases import ProvenEvent, ProvenGrowth, SignedCheckpoint
 
@@ -33,13 +35,13 @@ def audit_event(recorded: RecordedEvent) -> pb.AuditEvent:
         count=it.count,
         request_id=it.request_id or "",
         call_id=it.call_id or "",
+        wrapping_key=it.wrapping_key_name or "",
     )
 
 
 def checkpoint(signed: SignedCheckpoint) -> messages.AuditCheckpoint:
     """Return a checkpoint's message."""
     head, key = signed.checkpoint.head, signed.key
-    pem = load_der_public_key(key.public_key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return messages.AuditCheckpoint(
         organization=str(OrganizationName(head.organization)),
         tree_size=head.size,
@@ -48,9 +50,25 @@ def checkpoint(signed: SignedCheckpoint) -> messages.AuditCheckpoint:
         signed_bytes=head.signed_bytes,
         algorithm=messages.AuditCheckpoint.Algorithm.Value(key.algorithm),
         signature=signed.checkpoint.signature,
-        public_key_pem=pem.decode(),
+        public_key_pem=_pem(key),
         public_key_sha256=hashlib.sha256(key.public_key).digest(),
     )
+
+
+def receipt(it: Receipt, key: AuditKey) -> messages.Receipt:
+    """Return a receipt's message, signed by this key."""
+    return messages.Receipt(
+        name=str(AuditEventName(it.organization, it.sequence)),
+        signed_bytes=it.statement,
+        algorithm=messages.AuditCheckpoint.Algorithm.Value(key.algorithm),
+        signature=it.signature,
+        public_key_pem=_pem(key),
+        public_key_sha256=it.key_fingerprint,
+    )
+
+
+def _pem(key: AuditKey) -> str:
+    return load_der_public_key(key.public_key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def inclusion(it: ProvenEvent) -> messages.InclusionProof:

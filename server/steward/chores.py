@@ -10,6 +10,7 @@ from server.use_cases import Environment
 from server.use_cases.checkpoints import Checkpoints
 from server.use_cases.deadlines import EndTimedRevocations, RemindOfRotation, Removal
 from server.use_cases.objects import TokenObjects
+from server.use_cases.receipts import Receipts
 from server.use_cases.reconcile import Reconcile
 from server.use_cases.rotate import Rotate
 from server.use_cases.tidy import ExpireWrappingKeys, Forget, SettleIntents
@@ -94,6 +95,7 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
         "purge_deleted": guard.guarded(removal.purge_deleted),
         "expire_wrapping_keys": guard.guarded(ExpireWrappingKeys(env, objects)),
         "settle_intents": SettleIntents(env, objects),
+        "sign_receipts": Receipts(env).sign_pending,
         "sign_checkpoints": _every(
             env.limits.checkpoint_interval.total_seconds(), env.monotonic, Checkpoints(env).sign_all
         ),

@@ -17,9 +17,17 @@ from server.domain import ports
 from server.domain.audit import AuditEvent, AuditFilter, RecordedEvent
 from server.domain.checkpoints import AuditKey, Checkpoint, TreeHead
 from server.domain.ids import ObjectId, OrganizationId
+from server.domain.receipts import Receipt, act_of
 from server.observability.current_call import current_call
 from server.storage.part import Part, values_of
-from server.storage.tables import audit_checkpoints, audit_events, audit_key, audit_logs, audit_nodes
+from server.storage.tables import (
+    audit_checkpoints,
+    audit_events,
+    audit_key,
+    audit_logs,
+    audit_nodes,
+    audit_receipts,
+)
 
 _LOOKED_THROUGH = 10_000
 """Events that one search looks through at most."""
@@ -53,7 +61,10 @@ class Audit(Part, ports.Audit):
         longer = statement.on_conflict_do_update(
             index_elements=["organization"], set_={"size": audit_logs.c.size + 1}
         ).returning(audit_logs.c.size)
-        self.execute(sa.insert(audit_events).values({**values_of(_stamped(event)), "sequence": self.value(longer)}))
+        sequence = self.value(longer)
+        self.execute(sa.insert(audit_events).values({**values_of(_stamped(event)), "sequence": sequence}))
+        if act_of(event) is not None:
+            self.execute(sa.insert(audit_receipts).values(organization=event.organization, sequence=sequence))
 
     @override
     def append_counted(self, events: Sequence[AuditEvent]) -> None:
@@ -160,6 +171,36 @@ class Audit(Part, ports.Audit):
         if after is not None:
             query = query.where(audit_logs.c.organization > after)
         return self.column(query.order_by(audit_logs.c.organization).limit(limit))
+
+    @override
+    def pending_receipts(self, limit: int) -> list[tuple[OrganizationId, int]]:
+        column = audit_receipts.c
+        query = sa.select(column.organization, column.sequence).where(column.signature.is_(None))
+        return self.all(
+            query.order_by(column.organization, column.sequence).limit(limit),
+            lambda row: (row["organization"], row["sequence"]),
+        )
+
+    @override
+    def receipt(self, organization: OrganizationId, sequence: int) -> Receipt | None:
+        column = audit_receipts.c
+        query = sa.select(audit_receipts).where(
+            column.organization == organization, column.sequence == sequence, column.signature.is_not(None)
+        )
+        return self.one(query, lambda row: Receipt(**row))
+
+    @override
+    def keep_receipt(self, receipt: Receipt) -> None:
+        column = audit_receipts.c
+        self.execute(
+            sa.update(audit_receipts)
+            .where(
+                column.organization == receipt.organization,
+                column.sequence == receipt.sequence,
+                column.signature.is_(None),
+            )
+            .values(values_of(receipt))
+        )
 
     @override
     def key(self) -> AuditKey | None:

@@ -43,6 +43,11 @@ class MainKeys(Part, ports.MainKeys):
         return self.one(query, _main_key)
 
     @override
+    def find_by_object(self, object_id: ObjectId) -> MainKey | None:
+        query = sa.select(main_keys).where(main_keys.c.object_id == object_id, main_keys.c.origin == Origin.UPLOADED)
+        return self.one(query, _main_key)
+
+    @override
     def find_in_state(self, organization: OrganizationId, state: State) -> MainKey | None:
         query = (
             sa.select(main_keys)

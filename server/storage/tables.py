@@ -158,6 +158,7 @@ audit_events = sa.table(
     sa.column("from_state", sa.String),
     sa.column("to_state", sa.String),
     sa.column("main_key", sa.String),
+    sa.column("wrapping_key", sa.String),
     sa.column("kek_count", sa.BigInteger),
     sa.column("operation", sa.String),
     sa.column("reason", sa.String),
@@ -189,6 +190,15 @@ audit_checkpoints = sa.table(
     sa.column("size", sa.BigInteger),
     sa.column("root", sa.LargeBinary),
     sa.column("time", Moment),
+    sa.column("key_fingerprint", sa.LargeBinary),
+    sa.column("signature", sa.LargeBinary),
+)
+
+audit_receipts = sa.table(
+    "audit_receipts",
+    sa.column("organization", sa.String),
+    sa.column("sequence", sa.BigInteger),
+    sa.column("statement", sa.LargeBinary),
     sa.column("key_fingerprint", sa.LargeBinary),
     sa.column("signature", sa.LargeBinary),
 )

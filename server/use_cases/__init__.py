@@ -29,6 +29,7 @@ from server.use_cases.read_keks import GetKek, ListKeks
 from server.use_cases.read_main_keys import GetMainKey, ListMainKeys
 from server.use_cases.read_organizations import GetOrganization, ListOrganizations
 from server.use_cases.read_rotations import GetRotation, ListRotations
+from server.use_cases.receipts import GetReceipt
 from server.use_cases.recorded_content_keys import (
     RecordedGeneration,
     RecordedRewrapping,
@@ -110,6 +111,7 @@ class UseCases:
     get_authority: GetAuthority
     watch_organization: WatchOrganization
     read_audit: ReadAudit
+    get_receipt: GetReceipt
     authorities: Authorities
     """To be kept up to date."""
     records: Records
@@ -150,6 +152,7 @@ def use_cases(env: Environment) -> UseCases:
         get_authority=GetAuthority(authorities),
         watch_organization=WatchOrganization(authorities),
         read_audit=ReadAudit(env),
+        get_receipt=GetReceipt(env),
         authorities=authorities,
         records=records,
     )

@@ -95,6 +95,16 @@ class Checkpoints:
             return newest
         return self._signed(organization, size)
 
+    def covering(self, organization: OrganizationId, sequence: int) -> Checkpoint:
+        """Return a checkpoint that an event is in.
+
+        Raises:
+            TokenUnavailableError, StorageUnavailableError: try again later.
+        """
+        with self._env.storage.read() as tx:
+            newest, size = tx.audit.newest_checkpoint(organization), tx.audit.size(organization)
+        return newest if newest and newest.head.size >= sequence else self._signed(organization, size)
+
     def _signed(self, organization: OrganizationId, size: int) -> Checkpoint:
         key = self.key()
         self._grow(organization, size)

@@ -7,7 +7,7 @@ the clock jumps back. Each key is a transaction of its own, and is looked at aga
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from server.domain.audit import AuditAction, AuditEvent
+from server.domain.audit import STEWARD, AuditAction, AuditEvent
 from server.domain.intents import ObjectRole, Purpose
 from server.domain.main_keys import ROTATION_PERIOD, Action, MainKey, State
 from server.domain.moves import transition
@@ -16,7 +16,6 @@ from server.use_cases.activation import move_in_charge, record_move
 from server.use_cases.authority import lock_authority, situation
 from server.use_cases.environment import Environment
 from server.use_cases.objects import TokenObjects
-from server.use_cases.rotate import STEWARD
 
 _AT_ONCE = 100
 

@@ -163,6 +163,7 @@ class ImportMainKey:
                     AuditAction.MAIN_KEY_IMPORTED,
                     key.id,
                     to_state=key.state,
+                    wrapping_key=upload.wrapping_key.id,
                 )
             )
             active = MainKeyName(upload.organization, authority.organization.main_key)

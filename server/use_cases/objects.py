@@ -7,6 +7,7 @@ destroyed, and the intent settled. The steward finishes what a crash interrupted
 
 import logging
 
+from server.domain.audit import STEWARD, AuditAction, AuditEvent
 from server.domain.errors import ConcurrentChangeError, KeysteadError
 from server.domain.ids import ObjectId
 from server.domain.intents import Intent, ObjectRole, Purpose
@@ -32,10 +33,19 @@ class TokenObjects:
             self._env.custody.destroy(role, object_id)
             with self._env.storage.write() as tx:
                 tx.intents.settle(object_id, Purpose.DESTROY)
+                if role is ObjectRole.MAIN_KEY:
+                    self._record_destruction(tx, object_id)
         except ConcurrentChangeError:
             return  # The steward was faster.
         except KeysteadError as error:
             _log.warning("destroy_left_to_steward", extra={"object_id": object_id, "reason": error.reason})
+
+    def _record_destruction(self, tx: Transaction, object_id: ObjectId) -> None:
+        """Write down that a main key is gone from the token; what never became one is no matter."""
+        key = tx.main_keys.find_by_object(object_id)
+        if key is not None:
+            destroyed = AuditAction.MAIN_KEY_DESTROYED
+            tx.audit.append(AuditEvent(key.organization, self._env.clock(), STEWARD, destroyed, key.id))
 
     def undo_create(self, role: ObjectRole, object_id: ObjectId) -> None:
         """Take back what a committed CREATE announced, made or not. A failure is logged, and left to the steward."""

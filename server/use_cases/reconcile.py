@@ -7,13 +7,12 @@ lost. A main key whose object is missing keeps its row, and is shown as missing 
 import logging
 from dataclasses import dataclass, replace
 
-from server.domain.audit import AuditAction, AuditEvent
+from server.domain.audit import STEWARD, AuditAction, AuditEvent
 from server.domain.ids import MainKeyName, ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
 from server.domain.main_keys import MainKey, State
 from server.use_cases.authority import lock_authority
 from server.use_cases.environment import Environment
-from server.use_cases.rotate import STEWARD
 
 _log = logging.getLogger(__name__)
 

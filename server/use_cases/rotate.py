@@ -6,6 +6,7 @@ anywhere, it loses nothing and repeats at most one batch.
 
 import logging
 
+from server.domain.audit import STEWARD
 from server.domain.errors import KeysteadError
 from server.domain.ids import KekName
 from server.domain.keks import Kek, binding_context
@@ -19,7 +20,6 @@ from server.use_cases.environment import Environment
 
 _log = logging.getLogger(__name__)
 
-STEWARD = "steward"
 _KEYS_AT_ONCE = 1000
 
 

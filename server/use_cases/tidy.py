@@ -4,14 +4,13 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from server.domain.audit import AuditAction, AuditEvent
+from server.domain.audit import STEWARD, AuditAction, AuditEvent
 from server.domain.change_requests import REMEMBERED
 from server.domain.intents import Intent, ObjectRole, Purpose
 from server.domain.wrapping_keys import WrappingKey, WrappingKeyState
 from server.use_cases.authority import lock_authority
 from server.use_cases.environment import Environment
 from server.use_cases.objects import TokenObjects
-from server.use_cases.rotate import STEWARD
 
 _log = logging.getLogger(__name__)
 

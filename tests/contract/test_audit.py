@@ -13,6 +13,7 @@ from server.domain.checkpoints import AuditKey, Checkpoint, SignatureAlgorithm, 
 from server.domain.errors import ConcurrentChangeError
 from server.domain.ids import OrganizationId
 from server.domain.intents import Intent, ObjectRole, Purpose
+from server.domain.receipts import Receipt
 from server.observability.current_call import begin_call
 from server.storage import SqlStorage, audit, migrate
 from tests.support.factories import ACME, NOW, main_key, new_id, put
@@ -55,6 +56,7 @@ def test_an_event_is_read_as_it_was_written(acme):
         reason="ORGANIZATION_LOCKED",
         resource="organizations/acme/mainKeys/common",
         note="stolen laptop",
+        wrapping_key=new_id(),
         count=3,
         since=NOW - SECOND,
         request_id="0b3f9a4e-7e1b-4a53-9c55-1f0f6a2f3a10",
@@ -248,3 +250,27 @@ def test_a_log_of_an_older_schema_goes_on(database_url):
             tx.intents.settle("b" * 32, Purpose.CREATE)
         assert [it.sequence for it in events(storage)] == [1, 2, 3]
         assert events(storage)[0].event.action is AuditAction.BYOK_ENABLED
+
+
+def test_a_receipt_is_signed_once_and_stays(acme):
+    moved = replace(USED, action=AuditAction.MAIN_KEY_MOVED, to_state="REVOKED", from_state="ACTIVE")
+    with acme.write() as tx:
+        assert tx.audit.pending_receipts(10) == []
+        tx.audit.append(moved)
+        tx.audit.append(replace(moved, to_state="RETIRED"))
+        tx.audit.append(moved)
+    receipt = Receipt(ACME, 2, b"{}", bytes(32), b"signature")
+    with acme.write() as tx:
+        assert tx.audit.pending_receipts(10) == [(ACME, 2), (ACME, 4)]
+        assert tx.audit.pending_receipts(1) == [(ACME, 2)]
+        assert tx.audit.receipt(ACME, 2) is None
+        tx.audit.keep_receipt(receipt)
+        tx.audit.keep_receipt(replace(receipt, signature=b"another"))
+        tx.audit.keep_receipt(replace(receipt, sequence=3))
+    with acme.read() as tx:
+        assert tx.audit.receipt(ACME, 2) == receipt
+        assert tx.audit.receipt(ACME, 3) is None
+        assert tx.audit.pending_receipts(10) == [(ACME, 4)]
+    for statement in ("UPDATE audit_receipts SET signature = NULL WHERE sequence = 2", "DELETE FROM audit_receipts"):
+        with pytest.raises(ConcurrentChangeError), acme.connected(writes=True) as connection:
+            connection.execute(sa.text(statement))

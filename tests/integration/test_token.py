@@ -121,11 +121,11 @@ def test_a_wrapping_key_keeps_its_public_half(token, wrapping):
 @pytest.mark.parametrize("algorithm", SignatureAlgorithm)
 def test_an_audit_key_signs_as_openssl_verifies_and_does_nothing_else(token, tmp_path, count_objects, algorithm):
     before, audit_id = count_objects(), new_id()
-    der = token.create_audit_key(audit_id, algorithm)
+    der = token.audit_keys.create(audit_id, algorithm)
     for name, content in (
         ("key.der", der),
         ("signed", b"a message"),
-        ("sig", token.sign(audit_id, algorithm, b"a message")),
+        ("sig", token.audit_keys.sign(audit_id, algorithm, b"a message")),
     ):
         (tmp_path / name).write_bytes(content)
     verify = ["openssl", "dgst", "-sha256", "-verify", "key.der", "-keyform", "DER", "-signature", "sig"]
@@ -136,13 +136,13 @@ def test_an_audit_key_signs_as_openssl_verifies_and_does_nothing_else(token, tmp
     (tmp_path / "signed").write_bytes(b"another message")
     assert subprocess.run([*verify, "signed"], cwd=tmp_path, capture_output=True, check=False).returncode == 1
     with pytest.raises(HsmError):
-        token.sign(audit_id, next(it for it in SignatureAlgorithm if it is not algorithm), b"a message")
+        token.audit_keys.sign(audit_id, next(it for it in SignatureAlgorithm if it is not algorithm), b"a message")
     with pytest.raises(ObjectMissingError):
         token.examine_main_key(audit_id, bytes(384))
     assert count_objects() == before + 1
     token.destroy(Role.AUDIT_KEY, audit_id)
     with pytest.raises(ObjectMissingError):
-        token.sign(audit_id, algorithm, b"a message")
+        token.audit_keys.sign(audit_id, algorithm, b"a message")
     assert count_objects() == before
 
 

@@ -279,6 +279,27 @@ def test_an_export_is_verified_offline_and_a_changed_one_is_not(service, org, ke
     assert "No such file" in keystead("verify", "nothing.jsonl", status=2)
 
 
+def test_a_receipt_is_verified_offline_and_tells_of_the_key(service, org, tmp_path, keystead):
+    imported = listed(org, actions=[Action.MAIN_KEY_IMPORTED])[0]
+    (key,) = (it for it in org.main_keys() if it.name == imported.subject)
+    keystead("key", org.id)
+    command = ("receipts", "get", org.id, str(imported.sequence))
+    said = service.cli(f"admin:{org.id}", *command, cwd=tmp_path).stdout
+    assert said.startswith(f"receipt.json: IMPORT of {imported.subject}")
+    said = service.keystead("receipts", "verify", "receipt.json", cwd=tmp_path).stdout
+    assert f"Fingerprint of the main key: {key.fingerprint.hex()}\n" in said
+    assert "software token, not attested" in said
+    assert "not CKA_EXTRACTABLE" in said
+    stated = json.loads(service.keystead("receipts", "verify", "receipt.json", "--json", cwd=tmp_path).stdout)
+    assert json.loads(stated["event"])["wrapping_key"] == imported.wrapping_key
+    receipt = (tmp_path / "receipt.json").read_bytes()
+    (tmp_path / "receipt.json").write_bytes(receipt.replace(b"IMPORT", b"ACTIVATION"))
+    done = service.keystead("receipts", "verify", "receipt.json", cwd=tmp_path, check=False)
+    assert (done.returncode, "is not genuine" in done.stderr) == (1, True)
+    with refused("INVALID_ARGUMENT", "INVALID_FIELD"):
+        org.admin.audit.GetReceipt(audit.GetReceiptRequest(name=f"{org.name}/auditEvents/1"))
+
+
 def test_people_list_what_has_happened(keystead, org):
     (head, *rows) = keystead("list", org.id, "--action", "MAIN_KEY_MOVED", "--limit", "2").splitlines()
     assert head.split()[:4] == ["sequence", "time", "action", "subject"]

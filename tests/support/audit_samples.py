@@ -16,6 +16,7 @@ FULL = AuditEvent(
     from_state="ACTIVE",
     to_state="REVOKED",
     main_key="common",
+    wrapping_key="cd" * 16,
     kek_count=12,
     operation="RevokeMainKey",
     reason="NONE",

@@ -27,6 +27,7 @@ from server.use_cases.audit_key import EnsureAuditKey
 from server.use_cases.checkpoints import Checkpoints
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.deadlines import Removal
+from server.use_cases.receipts import Receipts
 from server.use_cases.rotate import Rotate
 from server.use_cases.tidy import SettleIntents
 from tests.support.crypto import OAEP_SHA256, WRONG_PADDINGS, encrypt, fingerprint
@@ -82,6 +83,7 @@ class Lifecycle:
         assert removal.remove_retired() == 1
         assert SettleIntents(self.parts.env, self.parts.objects)() == 0
         self._lose_and_recover(removal, MainKeyName(ACME, second.key.id), self.main_keys[1])
+        assert Receipts(self.parts.env).sign_pending() > 0
         assert Checkpoints(self.parts.env).fresh(ACME).head.size > len(self.keks)
         self.parts.custody.check()
         states = {view.key.id: view.key.state for view in self._main_keys()}
@@ -110,6 +112,7 @@ class Lifecycle:
 
     def _use(self, *keks: Kek) -> None:
         """Make content keys under these KEKs, bring others, and unwrap all that there are."""
+        self._do.records.write()  # As a worker does all the time; what waits too long stops content keys.
         for kek in keks:
             name = KekName(ACME, kek.id)
             for made in self._do.generate_content_keys(SERVICE, name, count=2, size=32, context=CONTEXT):

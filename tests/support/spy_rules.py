@@ -96,7 +96,7 @@ _MAY_BE_READ: Mapping[Kind, set[str]] = {
     Kind.WRAPPING_KEY: {*_FLAGS, "CKA_MODULUS"},
     Kind.AUDIT_KEY: _FLAGS,
     Kind.AUDIT_PUBLIC_HALF: {"CKA_EC_POINT"},
-    Kind.MAIN_KEY: {*_FLAGS, "CKA_VALUE_LEN"},
+    Kind.MAIN_KEY: {*_FLAGS, "CKA_VALUE_LEN", "CKA_ALLOWED_MECHANISMS"},
     Kind.KEK_IN_TRANSIT: _FLAGS,
     Kind.KEK_IN_USE: _FLAGS,
 }

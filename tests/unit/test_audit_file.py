@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystead.v1.audit_service_pb2 import AuditCheckpoint
 
-from server.cli import audit_file
-from server.cli.audit_file import NotGenuineError
+from server.cli import audit_file, signed_files
+from server.cli.signed_files import NotGenuineError
 from server.domain.audit import AuditAction, AuditEvent, RecordedEvent
 from server.domain.audit_encoding import encoded
 from server.domain.checkpoints import TreeHead
@@ -52,13 +52,14 @@ def checkpoint(events: list[bytes], kind=ECDSA, head: TreeHead | None = None) ->
     else:
         signature = key.sign(head.signed_bytes, ec.ECDSA(hashes.SHA256()))
     der = PUBLIC[kind].public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return audit_file.checkpoint_line(
+    return signed_files.signed_line(
+        audit_file.CHECKPOINT,
         AuditCheckpoint(
             signed_bytes=head.signed_bytes,
             algorithm=kind,
             signature=signature,
             public_key_sha256=hashlib.sha256(der).digest(),
-        )
+        ),
     )
 
 
@@ -174,9 +175,9 @@ def test_another_key_another_kind_of_statement_and_a_signature_over_less_are_tol
     assert "not those that were signed" in told(checkpoint([*events[:2], event(4)]))
     other = json.loads(checkpoint(events))
     other["checkpoint"]["type"] = "keystead.receipt.v1"
-    signature = KEYS[ECDSA].sign(audit_file._canonical(other["checkpoint"]), ec.ECDSA(hashes.SHA256()))
+    signature = KEYS[ECDSA].sign(signed_files.canonical(other["checkpoint"]), ec.ECDSA(hashes.SHA256()))
     other["signature"] = base64.b64encode(signature).decode()
-    assert "no checkpoint as Keystead writes it" in told(audit_file._canonical(other))
+    assert "no checkpoint as Keystead writes it" in told(signed_files.canonical(other))
     assert "the end of the file is missing" in told(event(4))
     assert "Line of the checkpoint is no JSON." in told(b"")
     assert "Line of the checkpoint is no JSON." in told(b"[" * 60_000)
@@ -202,4 +203,4 @@ def test_a_later_export_must_begin_with_the_earlier_one(verified):
 @pytest.mark.parametrize("pem", [b"", b"no key", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
 def test_what_is_no_key_is_told(pem):
     with pytest.raises(NotGenuineError):
-        audit_file.public_key(pem)
+        signed_files.public_key(pem)

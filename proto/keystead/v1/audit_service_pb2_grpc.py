@@ -60,6 +60,11 @@ class AuditServiceStub:
                 request_serializer=keystead_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=keystead_dot_v1_dot_audit__service__pb2.ConsistencyProof.FromString,
                 _registered_method=True)
+        self.GetReceipt = channel.unary_unary(
+                '/keystead.v1.AuditService/GetReceipt',
+                request_serializer=keystead_dot_v1_dot_audit__service__pb2.GetReceiptRequest.SerializeToString,
+                response_deserializer=keystead_dot_v1_dot_audit__service__pb2.Receipt.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -121,6 +126,18 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReceipt(self, request, context):
+        """Answers the receipt of an event: a signed statement about what was done to a main key, for its owner to keep. There is
+        one of each import, activation, revocation, deletion and its undoing, of the end of a rotation, and of the destruction
+        of a key in the token. It is signed soon after the act, or when it is first asked for.
+
+        Callers: administrator and auditor of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name, or an event of which there are no receipts), NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +165,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=keystead_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=keystead_dot_v1_dot_audit__service__pb2.ConsistencyProof.SerializeToString,
+            ),
+            'GetReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipt,
+                    request_deserializer=keystead_dot_v1_dot_audit__service__pb2.GetReceiptRequest.FromString,
+                    response_serializer=keystead_dot_v1_dot_audit__service__pb2.Receipt.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -286,6 +308,33 @@ class AuditService:
             '/keystead.v1.AuditService/GetConsistencyProof',
             keystead_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
             keystead_dot_v1_dot_audit__service__pb2.ConsistencyProof.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keystead.v1.AuditService/GetReceipt',
+            keystead_dot_v1_dot_audit__service__pb2.GetReceiptRequest.SerializeToString,
+            keystead_dot_v1_dot_audit__service__pb2.Receipt.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,14 @@ class AuditServiceStub:
     Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
     """
+    GetReceipt: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetReceiptRequest, _audit_service_pb2.Receipt]
+    """Answers the receipt of an event: a signed statement about what was done to a main key, for its owner to keep. There is
+    one of each import, activation, revocation, deletion and its undoing, of the end of a rotation, and of the destruction
+    of a key in the token. It is signed soon after the act, or when it is first asked for.
+
+    Callers: administrator and auditor of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name, or an event of which there are no receipts), NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -113,6 +121,14 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Callers: administrator and auditor of the organisation.
     Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
+    """
+    GetReceipt: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetReceiptRequest, _audit_service_pb2.Receipt]  # type: ignore[assignment]
+    """Answers the receipt of an event: a signed statement about what was done to a main key, for its owner to keep. There is
+    one of each import, activation, revocation, deletion and its undoing, of the end of a rotation, and of the destruction
+    of a key in the token. It is signed soon after the act, or when it is first asked for.
+
+    Callers: administrator and auditor of the organisation.
+    Errors: INVALID_ARGUMENT (malformed name, or an event of which there are no receipts), NOT_FOUND.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -181,6 +197,20 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Callers: administrator and auditor of the organisation.
         Errors: INVALID_ARGUMENT (malformed name, or sizes that are not 1 <= old <= new <= that of the newest checkpoint).
+        """
+
+    @_abc_1.abstractmethod
+    def GetReceipt(
+        self,
+        request: _audit_service_pb2.GetReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.Receipt, _abc.Awaitable[_audit_service_pb2.Receipt]]:
+        """Answers the receipt of an event: a signed statement about what was done to a main key, for its owner to keep. There is
+        one of each import, activation, revocation, deletion and its undoing, of the end of a rotation, and of the destruction
+        of a key in the token. It is signed soon after the act, or when it is first asked for.
+
+        Callers: administrator and auditor of the organisation.
+        Errors: INVALID_ARGUMENT (malformed name, or an event of which there are no receipts), NOT_FOUND.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

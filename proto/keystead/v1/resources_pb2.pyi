@@ -692,6 +692,8 @@ class AuditEvent(_message.Message):
         """An approval was used up by its act, whose own event follows."""
         APPROVAL_WITHDRAWN: AuditEvent._Action.ValueType  # 25
         """An approval was taken back, or its giver gave another for the same act."""
+        MAIN_KEY_DESTROYED: AuditEvent._Action.ValueType  # 26
+        """A main key's object in the token was destroyed."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What happened; docs/lifecycle.md tells each."""
@@ -748,6 +750,8 @@ class AuditEvent(_message.Message):
     """An approval was used up by its act, whose own event follows."""
     APPROVAL_WITHDRAWN: AuditEvent.Action.ValueType  # 25
     """An approval was taken back, or its giver gave another for the same act."""
+    MAIN_KEY_DESTROYED: AuditEvent.Action.ValueType  # 26
+    """A main key's object in the token was destroyed."""
 
     NAME_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
@@ -766,6 +770,7 @@ class AuditEvent(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CALL_ID_FIELD_NUMBER: _builtins.int
+    WRAPPING_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `organizations/{organization}/auditEvents/{audit_event}`; its id is the sequence number."""
     sequence: _builtins.int
@@ -802,6 +807,8 @@ class AuditEvent(_message.Message):
     """The request_id of the change. Empty if it had none."""
     call_id: _builtins.str
     """The id under which the service's log tells of the call; of several, the last. Empty if there was none."""
+    wrapping_key: _builtins.str
+    """Name of the wrapping key that a main key came under. Empty otherwise."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened; of what was counted over a moment, the end of that. CONTENT_KEYS_USED, RECORDS_LOST and REFUSED are
@@ -832,10 +839,11 @@ class AuditEvent(_message.Message):
         count: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
         call_id: _builtins.str = ...,
+        wrapping_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "count", b"count", "kek_count", b"kek_count", "since", b"since", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "action", b"action", "actor", b"actor", "call_id", b"call_id", "count", b"count", "from_state", b"from_state", "kek_count", b"kek_count", "main_key", b"main_key", "name", b"name", "note", b"note", "operation", b"operation", "reason", b"reason", "request_id", b"request_id", "sequence", b"sequence", "since", b"since", "subject", b"subject", "time", b"time", "to_state", b"to_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "action", b"action", "actor", b"actor", "call_id", b"call_id", "count", b"count", "from_state", b"from_state", "kek_count", b"kek_count", "main_key", b"main_key", "name", b"name", "note", b"note", "operation", b"operation", "reason", b"reason", "request_id", b"request_id", "sequence", b"sequence", "since", b"since", "subject", b"subject", "time", b"time", "to_state", b"to_state", "wrapping_key", b"wrapping_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
     _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015

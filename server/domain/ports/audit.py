@@ -6,6 +6,7 @@ from typing import Protocol
 from server.domain.audit import AuditEvent, AuditFilter, RecordedEvent
 from server.domain.checkpoints import AuditKey, Checkpoint
 from server.domain.ids import ObjectId, OrganizationId
+from server.domain.receipts import Receipt
 
 
 class Audit(Protocol):
@@ -57,6 +58,15 @@ class Audit(Protocol):
 
     def behind(self, after: OrganizationId | None, limit: int) -> list[OrganizationId]:
         """Return up to `limit` organisations with events beyond their newest checkpoint, by id, those after `after`."""
+
+    def pending_receipts(self, limit: int) -> list[tuple[OrganizationId, int]]:
+        """Return up to `limit` events, by organisation and number, of which a receipt is still to be signed."""
+
+    def receipt(self, organization: OrganizationId, sequence: int) -> Receipt | None:
+        """Return the receipt of an event, or None if there is none, or none yet."""
+
+    def keep_receipt(self, receipt: Receipt) -> None:
+        """Keep a receipt of an event that waits for it; one that is there already stays."""
 
     def key(self) -> AuditKey | None:
         """Return the key that signs checkpoints, or None before it was made."""

@@ -8,6 +8,7 @@ from server.domain.errors import KeysteadError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
 from server.domain.keks import UsableKek, WrappedKek
+from server.domain.receipts import KeyFacts, TokenFacts
 from server.domain.wrapping_keys import Algorithm
 
 T = TypeVar("T")
@@ -82,6 +83,12 @@ class Custody(Protocol):
 
     def sign(self, key: AuditKey, message: bytes) -> bytes:
         """Return the audit key's signature of a message; of ECDSA as DER."""
+
+    def describe_main_key(self, object_id: ObjectId) -> KeyFacts | None:
+        """Return what the token says of a main key, or None if it is not there."""
+
+    def token(self) -> TokenFacts:
+        """Return what the token says of itself."""
 
     def objects(self) -> list[tuple[ObjectRole | None, str]]:
         """Return the key objects of the token: role (None for one that is not of our making) and id in hexadecimal."""

@@ -57,6 +57,9 @@ class MainKeys(Protocol):
     def find_by_fingerprint(self, organization: OrganizationId, fingerprint: bytes) -> MainKey | None:
         """Return the organisation's main key with this fingerprint, in whatever state, or None."""
 
+    def find_by_object(self, object_id: ObjectId) -> MainKey | None:
+        """Return the main key, of whatever organisation, whose object in the token has or had this id; or None."""
+
     def find_in_state(self, organization: OrganizationId, state: State) -> MainKey | None:
         """Return the organisation's newest main key in this state, or None."""
 
