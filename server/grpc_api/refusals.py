@@ -28,7 +28,7 @@ _COUNTED = frozenset(
     }
 )
 _NAME = re.compile(r"[A-Za-z0-9/_-]{1,200}", re.ASCII)
-_RESOURCE = ("name", "parent", "organization", "organization_id")
+_RESOURCE = ("name", "parent", "organization_id", "organization")
 """Fields of requests that tell what they are about, the first of them that is there."""
 
 

@@ -2,12 +2,13 @@
 
 A log's size is a row of its own, which every writer of that log holds until its commit: so numbers have no gaps, and
 writers of different organisations do not meet. It is not the organisation's row: who writes down the use of content
-keys waits for no change, and no change for long.
+keys waits for no change for long. Nor does a change for it, whatever happens to the process that writes: it does so in
+one statement, which the database commits by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -51,6 +52,47 @@ def _stamped(event: AuditEvent) -> AuditEvent:
     return replace(event, call_id=call.id, request_id=call.request_id or None)
 
 
+_EVENT_COLUMNS = [column for column in audit_events.c if column.name not in {"organization", "sequence"}]
+
+
+class Recording(Part):
+    """Writes what was collected for a moment: one statement, which takes the numbers and the events together."""
+
+    def record(self, organization: OrganizationId, events: Sequence[AuditEvent]) -> None:
+        """Write events of one organisation, if it exists."""
+        count = len(events)
+        longer = (
+            sa.update(audit_logs)
+            .where(audit_logs.c.organization == organization)
+            .values(size=audit_logs.c.size + count)
+            .returning(audit_logs.c.size)
+        )
+        if self.is_sqlite:
+            # It knows no UPDATE within another statement, and needs none: this process alone writes now.
+            for size in self.column(longer):
+                self.execute(sa.insert(audit_events), list(_numbered(organization, events, size - count)))
+            return
+        size = longer.cte("longer")
+        place = sa.column("place", sa.BigInteger)
+        told = sa.values(place, *(sa.column(it.name, it.type) for it in _EVENT_COLUMNS), name="told").data(
+            [
+                (number, *(getattr(event, it.name) for it in _EVENT_COLUMNS))
+                for number, event in enumerate(events, 1 - count)
+            ]
+        )
+        names = [it.name for it in _EVENT_COLUMNS]
+        # PostgreSQL takes a column of which every value is NULL for text.
+        values = [sa.cast(told.c[it.name], it.type) for it in _EVENT_COLUMNS]
+        rows = sa.select(sa.literal(organization, sa.String), size.c.size + told.c.place, *values)
+        rows = rows.select_from(size.join(told, sa.true()))
+        self.execute(sa.insert(audit_events).from_select(["organization", "sequence", *names], rows))
+
+
+def _numbered(organization: OrganizationId, events: Sequence[AuditEvent], before: int) -> Iterator[dict[str, Any]]:
+    for sequence, event in enumerate(events, before + 1):
+        yield {**values_of(event), "organization": organization, "sequence": sequence}
+
+
 class Audit(Part, ports.Audit):
     """The audit logs of all organisations."""
 
@@ -65,22 +107,6 @@ class Audit(Part, ports.Audit):
         self.execute(sa.insert(audit_events).values({**values_of(_stamped(event)), "sequence": sequence}))
         if act_of(event) is not None:
             self.execute(sa.insert(audit_receipts).values(organization=event.organization, sequence=sequence))
-
-    @override
-    def append_counted(self, events: Sequence[AuditEvent]) -> None:
-        # In one order, so that two processes never wait for each other.
-        for organization, group in groupby(sorted(events, key=lambda it: it.organization), lambda it: it.organization):
-            ours = list(group)
-            longer = (
-                sa.update(audit_logs)
-                .where(audit_logs.c.organization == organization)
-                .values(size=audit_logs.c.size + len(ours))
-                .returning(audit_logs.c.size)
-            )
-            for size in self.column(longer):
-                first = size - len(ours) + 1
-                rows = [{**values_of(event), "sequence": first + place} for place, event in enumerate(ours)]
-                self.execute(sa.insert(audit_events), rows)
 
     @override
     def size(self, organization: OrganizationId) -> int:

@@ -98,6 +98,17 @@ def reading(engine: sa.Engine) -> sa.Connection:
     return engine.connect().execution_options(**options)
 
 
+def at_once(engine: sa.Engine) -> sa.Connection:
+    """Return a connection to PostgreSQL of which each statement commits by itself: no lock outlives it.
+
+    What is held up on its way, or in a process that is stopped, then holds up nobody.
+    """
+    connection = engine.connect()
+    driver: Any = connection.connection.driver_connection
+    driver.patience = FOR_WRITING
+    return connection.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=False)
+
+
 def writing(engine: sa.Engine) -> sa.Connection:
     """Return a connection whose transactions may change rows."""
     if engine.dialect.name == "sqlite":

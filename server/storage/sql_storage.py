@@ -1,6 +1,6 @@
 """The port of storage over a SQL database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +9,15 @@ import sqlalchemy as sa
 from typing_extensions import override
 
 from server.domain import ports
+from server.domain.audit import AuditEvent
 from server.domain.errors import StorageUnavailableError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
 from server.storage.approvals import Approvals
-from server.storage.audit import Audit
+from server.storage.audit import Audit, Recording
 from server.storage.change_requests import AnsweredRequests
 from server.storage.changes import heard
-from server.storage.engine import make_engine, reading, writing
+from server.storage.engine import at_once, make_engine, reading, writing
 from server.storage.faults import translated
 from server.storage.intents import Intents
 from server.storage.keks import Keks, Rewraps
@@ -116,6 +117,20 @@ class SqlStorage(ports.Storage):
     def _transaction(self, *, writes: bool) -> Iterator[ports.Transaction]:
         with self.connected(writes=writes) as connection:
             yield _Transaction(connection)
+
+    @override
+    def record(self, events: Mapping[OrganizationId, Sequence[AuditEvent]]) -> Iterator[OrganizationId]:
+        if self._engine.dialect.name == "sqlite":
+            # One transaction, since each waits for the disk; others wait for it as for every writer.
+            with self.connected(writes=True) as connection:
+                for organization, some in events.items():
+                    Recording(connection).record(organization, some)
+            yield from events
+            return
+        with translated(), at_once(self._engine) as connection:
+            for organization, some in events.items():
+                Recording(connection).record(organization, some)
+                yield organization
 
     @override
     def claim_keks(

@@ -10,7 +10,7 @@ otherwise; then the log tells how many went unrecorded.)
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 RECORDS_LIMIT = 10_000
 """Records that differ in more than their count and wait to be written."""
+HOURS_INTERVAL = 1.0
+"""Seconds between two times that the hours of use are written."""
 
 
 class Use(NamedTuple):
@@ -76,6 +78,8 @@ class Records:
         self._in_writing_since: float | None = None
         """The same of what is being written at this moment."""
         self._refusals = Refusals(env.clock, env.monotonic)
+        self._hours: dict[tuple[OrganizationId, datetime], _Counted] = {}
+        self._hours_kept = -HOURS_INTERVAL
 
     def demand_room(self) -> None:
         """Return if the use of content keys can be recorded.
@@ -124,42 +128,96 @@ class Records:
         """Write what was collected; what cannot be written is collected again.
 
         Args:
-            is_last: write also what else waits for its minute to end.
+            is_last: write also what else waits for its time.
 
         Raises:
             StorageUnavailableError: the database does not take it.
         """
         with self._writing:
-            refusals = self._refusals.take(is_last=is_last)
             with self._lock:
-                uses, self._uses = self._uses, {}
-                lost, self._lost = self._lost, {}
+                batch = _Batch(self._uses, self._lost, self._refusals.take(is_last=is_last))
+                self._uses, self._lost = {}, {}
                 self._in_writing_since, self._since = self._since, None
             try:
-                if uses or lost or refusals:
-                    self._keep(uses, lost, refusals)
+                self._keep(batch)
+                self._keep_hours(is_last=is_last)
             except Exception as error:
-                self._refusals.give_back(refusals)
-                with self._lock:
-                    later_uses, self._uses = self._uses, uses
-                    later_lost, self._lost = self._lost, lost
-                    for use, counted in later_uses.items():
-                        self._collect(use, counted)
-                    for organization, counted in later_lost.items():
-                        self._lost.setdefault(organization, _Counted(0, counted.since, counted.until)).add(counted)
-                    self._since, self._in_writing_since = self._in_writing_since or self._since, None
+                self._take_back(batch)
                 if isinstance(error, KeysteadError):
                     raise
                 _log.error("records_not_written", exc_info=True)
                 raise StorageUnavailableError from error
             self._in_writing_since = None
 
-    def _keep(self, uses: _Uses, lost: _Lost, refusals: Sequence[AuditEvent]) -> None:
-        events = [_event(use, counted) for use, counted in uses.items()]
-        events += [_lost_event(organization, counted) for organization, counted in lost.items()]
+    def _keep(self, batch: "_Batch") -> None:
+        events = batch.events()
+        if not events:
+            return
+        for organization in self._storage.record(events):
+            for use, counted in batch.written(organization):
+                self._count_hour(use, counted)
+
+    def _take_back(self, batch: "_Batch") -> None:
+        self._refusals.give_back(batch.refusals)
+        with self._lock:
+            later_uses, self._uses = self._uses, batch.uses
+            later_lost, self._lost = self._lost, batch.lost
+            for use, counted in later_uses.items():
+                self._collect(use, counted)
+            for organization, counted in later_lost.items():
+                self._lost.setdefault(organization, _Counted(0, counted.since, counted.until)).add(counted)
+            waits_still = bool(batch.uses or batch.lost)
+            self._since = (self._in_writing_since if waits_still else None) or self._since
+            self._in_writing_since = None
+
+    # The hours of use, which previews tell of: people read them, and nothing is decided by them.
+
+    def _count_hour(self, use: Use, counted: _Counted) -> None:
+        """Add to an hour of use: what was refused is none, a rewrap is two."""
+        if use.reason is not None:
+            return
+        times = 2 if use.operation is Operation.REWRAP_CONTENT_KEYS else 1
+        place = use.organization, counted.until.replace(minute=0, second=0, microsecond=0)
+        hour = self._hours.setdefault(place, _Counted(0, counted.since, counted.until))
+        hour.add(_Counted(times * counted.count, counted.since, counted.until))
+
+    def _keep_hours(self, *, is_last: bool) -> None:
+        now = self._monotonic()
+        if not self._hours or not (is_last or now - self._hours_kept >= HOURS_INTERVAL):
+            return
+        hours = [HourOfUse(organization, hour, it.count, it.until) for (organization, hour), it in self._hours.items()]
         with self._storage.write() as tx:
-            tx.uses.add(_hours(uses))
-            tx.audit.append_counted([*events, *refusals])
+            tx.uses.add(hours)
+        self._hours, self._hours_kept = {}, now
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is being written; what was written leaves it."""
+
+    uses: _Uses
+    lost: _Lost
+    refusals: list[AuditEvent]
+
+    def events(self) -> dict[OrganizationId, list[AuditEvent]]:
+        """Return it as events, by organisation."""
+        found: dict[OrganizationId, list[AuditEvent]] = {}
+        for use, counted in self.uses.items():
+            found.setdefault(use.organization, []).append(_event(use, counted))
+        for organization, counted in self.lost.items():
+            found.setdefault(organization, []).append(_lost_event(organization, counted))
+        for refusal in self.refusals:
+            found.setdefault(refusal.organization, []).append(refusal)
+        return found
+
+    def written(self, organization: OrganizationId) -> list[tuple[Use, _Counted]]:
+        """Let go what is of this organisation, and return the uses."""
+        ours = [(use, counted) for use, counted in self.uses.items() if use.organization == organization]
+        for use, _ in ours:
+            del self.uses[use]
+        self.lost.pop(organization, None)
+        self.refusals = [it for it in self.refusals if it.organization != organization]
+        return ours
 
 
 def _event(use: Use, counted: _Counted) -> AuditEvent:
@@ -179,15 +237,3 @@ def _event(use: Use, counted: _Counted) -> AuditEvent:
 def _lost_event(organization: OrganizationId, counted: _Counted) -> AuditEvent:
     lost = AuditAction.RECORDS_LOST
     return AuditEvent(organization, counted.until, "*", lost, None, count=counted.count, since=counted.since)
-
-
-def _hours(uses: _Uses) -> list[HourOfUse]:
-    """Return the same as hours of use, which previews tell of: what was refused is none, a rewrap is two."""
-    hours: dict[tuple[OrganizationId, datetime], _Counted] = {}
-    for use, counted in uses.items():
-        if use.reason is None:
-            times = 2 if use.operation is Operation.REWRAP_CONTENT_KEYS else 1
-            hour = counted.until.replace(minute=0, second=0, microsecond=0)
-            place = hours.setdefault((use.organization, hour), _Counted(0, counted.since, counted.until))
-            place.add(_Counted(times * counted.count, counted.since, counted.until))
-    return [HourOfUse(organization, hour, it.count, it.until) for (organization, hour), it in hours.items()]

@@ -25,8 +25,7 @@ SECOND = timedelta(seconds=1)
 
 def grow(world, org, count):
     event = AuditEvent(org, world.now, "spiffe://test/files", AuditAction.CONTENT_KEYS_USED, None, count=1)
-    with world.storage.write() as tx:
-        tx.audit.append_counted([event] * count)
+    list(world.storage.record({org: [event] * count}))
 
 
 def leaves(world, org):

@@ -115,6 +115,7 @@ def test_what_is_done_with_content_keys_is_counted_by_kek_caller_and_outcome(wor
     last = told(world, org, USED)[-1]
     assert (last.count, last.time - last.since) == (6, timedelta(milliseconds=100))
     assert len(told(world, org, USED)) == 8
+    world.do.records.write(is_last=True)
     with world.storage.read() as tx:
         assert tx.uses.of(org, world.now).last_day == 3 + 1 + 5 + 2 + 6
 
@@ -203,6 +204,7 @@ def test_what_could_not_be_written_is_written_later(world, org, kek):
         world.do.wrap_content_keys(user, kek, [(b"y", {})])
     assert uses(world, org) == [("WrapContentKeys", kek.id, None, 2, user.identity)]
     assert len(told(world, org, REFUSED)) == 1
+    world.do.records.write(is_last=True)
     with world.storage.read() as tx:
         assert tx.uses.of(org, world.now).last_day == 2
 

@@ -18,9 +18,6 @@ class Audit(Protocol):
         What a call changes is stamped with the ids of the call.
         """
 
-    def append_counted(self, events: Sequence[AuditEvent]) -> None:
-        """Write events that were collected for a moment; those of organisations that do not exist are left out."""
-
     def size(self, organization: OrganizationId) -> int:
         """Return how many events there are."""
 

@@ -1,11 +1,12 @@
 """The database, and its transactions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from server.domain.audit import AuditEvent
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
 from server.domain.ports.audit import Audit
@@ -89,6 +90,13 @@ class Storage(Protocol):
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that commits when its block ends, and rolls back when an exception leaves it."""
+
+    def record(self, events: Mapping[OrganizationId, Sequence[AuditEvent]]) -> Iterator[OrganizationId]:
+        """Write events that were collected for a moment; yield each organisation as soon as its events are kept.
+
+        Nobody waits for who writes them, not even if he is stopped meanwhile. What is of no organisation that exists is
+        left out.
+        """
 
     def claim_keks(
         self, organization: OrganizationId, main_key: ObjectId, now: datetime, limit: int
