@@ -6,6 +6,8 @@ until the commit; on PostgreSQL the row of the organisation is locked instead.
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from sqlalchemy.engine import URL
 from server.storage.patience import FOR_READING, FOR_WRITING, PatientConnection
 
 _POSTGRES_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+_SHORT_LOCK_TIMEOUT = 500
+"""Milliseconds."""
 _CONNECT_TIMEOUT = 5
 """Seconds."""
 _SILENCE = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
@@ -98,15 +102,22 @@ def reading(engine: sa.Engine) -> sa.Connection:
     return engine.connect().execution_options(**options)
 
 
-def at_once(engine: sa.Engine) -> sa.Connection:
-    """Return a connection to PostgreSQL of which each statement commits by itself: no lock outlives it.
+@contextmanager
+def at_once(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Have a connection to PostgreSQL of which each statement commits by itself, and waits for no lock for long.
 
-    What is held up on its way, or in a process that is stopped, then holds up nobody.
+    What is held up on its way, or in a process that is stopped, then holds up nobody; nor is it held up by others.
     """
-    connection = engine.connect()
-    driver: Any = connection.connection.driver_connection
-    driver.patience = FOR_WRITING
-    return connection.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=False)
+    with engine.connect() as plain:
+        driver: Any = plain.connection.driver_connection
+        driver.patience = FOR_WRITING
+        connection = plain.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=False)
+        connection.exec_driver_sql(f"SET lock_timeout = {_SHORT_LOCK_TIMEOUT}")
+        try:
+            yield connection
+        finally:
+            with suppress(sa.exc.DBAPIError):  # Then it is broken, and nobody takes it again.
+                connection.exec_driver_sql("RESET lock_timeout")
 
 
 def writing(engine: sa.Engine) -> sa.Connection:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from server.domain import ports
 from server.domain.audit import AuditEvent
-from server.domain.errors import StorageUnavailableError
+from server.domain.errors import ConcurrentChangeError, StorageUnavailableError
 from server.domain.ids import ObjectId, OrganizationId
 from server.domain.keks import Kek
 from server.storage.approvals import Approvals
@@ -127,10 +127,18 @@ class SqlStorage(ports.Storage):
                     Recording(connection).record(organization, some)
             yield from events
             return
+        held: ConcurrentChangeError | None = None
         with translated(), at_once(self._engine) as connection:
             for organization, some in events.items():
-                Recording(connection).record(organization, some)
-                yield organization
+                try:
+                    with translated():
+                        Recording(connection).record(organization, some)
+                except ConcurrentChangeError as error:
+                    held = error  # By a change that takes long; the logs of others do not wait for it.
+                else:
+                    yield organization
+        if held is not None:
+            raise held
 
     @override
     def claim_keks(

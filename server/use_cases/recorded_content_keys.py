@@ -70,7 +70,7 @@ class RecordedGeneration(_Recorded):
         """
         operation = Operation.GENERATE_CONTENT_KEYS
         try:
-            self._records.demand_room()
+            self._records.demand_room(kek.organization)
             made = self._generate(caller, kek, count=count, size=size, context=context, wanted=wanted)
         except KeysteadError as error:
             self._refused(caller, operation, kek, count, error)
@@ -96,7 +96,7 @@ class RecordedWrapping(_Recorded):
         """
         operation = Operation.WRAP_CONTENT_KEYS
         try:
-            self._records.demand_room()
+            self._records.demand_room(kek.organization)
             results = self._wrap(caller, kek, items, wanted)
         except KeysteadError as error:
             self._refused(caller, operation, kek, len(items), error)
@@ -123,7 +123,7 @@ class RecordedUnwrapping(_Recorded):
         """
         operation = Operation.UNWRAP_CONTENT_KEYS
         try:
-            self._records.demand_room()
+            self._records.demand_room(organization)
             results = self._unwrap(caller, organization, items, wanted)
         except KeysteadError as error:
             self._refused(caller, operation, organization, len(items), error)
@@ -155,7 +155,7 @@ class RecordedRewrapping(_Recorded):
         """
         operation = Operation.REWRAP_CONTENT_KEYS
         try:
-            self._records.demand_room()
+            self._records.demand_room(organization)
             results = self._rewrap(caller, organization, items, kek=kek, wanted=wanted)
         except KeysteadError as error:
             self._refused(caller, operation, organization, len(items), error)

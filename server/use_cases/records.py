@@ -73,32 +73,31 @@ class Records:
         self._writing = threading.Lock()
         self._uses: _Uses = {}
         self._lost: _Lost = {}
-        self._since: float | None = None
-        """When the oldest of what is collected was, by the monotonic clock."""
-        self._in_writing_since: float | None = None
+        self._since: dict[OrganizationId, float] = {}
+        """When the oldest use that is collected of an organisation was, by the monotonic clock."""
+        self._in_writing_since: dict[OrganizationId, float] = {}
         """The same of what is being written at this moment."""
         self._refusals = Refusals(env.clock, env.monotonic)
         self._hours: dict[tuple[OrganizationId, datetime], _Counted] = {}
         self._hours_kept = -HOURS_INTERVAL
 
-    def demand_room(self) -> None:
-        """Return if the use of content keys can be recorded.
+    def demand_room(self, organization: OrganizationId) -> None:
+        """Return if the use of an organisation's content keys can be recorded.
 
         Raises:
             AuditUnavailableError: it cannot, now.
         """
-        since = self._in_writing_since or self._since
-        if since is None or self._serves_unrecorded:
-            return
-        if len(self._uses) >= RECORDS_LIMIT or self._monotonic() - since > self._patience:
+        since = self._in_writing_since.get(organization) or self._since.get(organization)
+        is_too_late = since is not None and self._monotonic() - since > self._patience
+        if (is_too_late or len(self._uses) >= RECORDS_LIMIT) and not self._serves_unrecorded:
             raise AuditUnavailableError
 
     def used(self, caller: Caller, organization: OrganizationId, operation: Operation, uses: Iterable[_Told]) -> None:
         """Collect what a call did: for each KEK and reason (None if it was done) of its items, how many."""
         now, actor = self._clock(), caller.identity
         with self._lock:
-            if self._since is None:
-                self._since = self._monotonic()
+            if organization not in self._since:
+                self._since[organization] = self._monotonic()
             for (kek, reason), count in uses:
                 use = Use(organization, kek, operation, actor, reason)
                 known = self._uses.get(use)
@@ -137,7 +136,7 @@ class Records:
             with self._lock:
                 batch = _Batch(self._uses, self._lost, self._refusals.take(is_last=is_last))
                 self._uses, self._lost = {}, {}
-                self._in_writing_since, self._since = self._since, None
+                self._in_writing_since, self._since = self._since, {}
             try:
                 self._keep(batch)
                 self._keep_hours(is_last=is_last)
@@ -147,7 +146,7 @@ class Records:
                     raise
                 _log.error("records_not_written", exc_info=True)
                 raise StorageUnavailableError from error
-            self._in_writing_since = None
+            self._in_writing_since = {}
 
     def _keep(self, batch: "_Batch") -> None:
         events = batch.events()
@@ -156,6 +155,8 @@ class Records:
         for organization in self._storage.record(events):
             for use, counted in batch.written(organization):
                 self._count_hour(use, counted)
+            with self._lock:
+                self._in_writing_since.pop(organization, None)
 
     def _take_back(self, batch: "_Batch") -> None:
         self._refusals.give_back(batch.refusals)
@@ -166,9 +167,8 @@ class Records:
                 self._collect(use, counted)
             for organization, counted in later_lost.items():
                 self._lost.setdefault(organization, _Counted(0, counted.since, counted.until)).add(counted)
-            waits_still = bool(batch.uses or batch.lost)
-            self._since = (self._in_writing_since if waits_still else None) or self._since
-            self._in_writing_since = None
+            self._since |= self._in_writing_since
+            self._in_writing_since = {}
 
     # The hours of use, which previews tell of: people read them, and nothing is decided by them.
 

@@ -136,6 +136,26 @@ def test_who_records_and_is_stopped_in_the_middle_holds_up_nobody(acme):
             assert record(acme, USED) == [ACME]
 
 
+def test_a_change_that_takes_long_holds_up_the_record_of_its_own_organisation_alone(acme):
+    if acme._engine.dialect.name == "sqlite":
+        return  # There is one writer at a time, whatever it writes.
+    foreign = replace(USED, organization=OTHER)
+    record(acme, foreign)
+    with acme.write() as tx:
+        tx.audit.append(AuditEvent(OTHER, NOW, "steward", AuditAction.ORGANIZATION_CREATED, None))
+    with acme.write() as tx:
+        tx.audit.append(replace(USED, action=AuditAction.KEK_CREATED))
+        recording = acme.record({ACME: [USED], OTHER: [foreign]})
+        assert next(recording) == OTHER
+        with pytest.raises(ConcurrentChangeError):
+            next(recording)
+    assert len(events(acme)) == 2
+    assert len(events(acme, OTHER)) == 2
+    # The connection is as patient as before: the one who comes next waits.
+    with acme.connected(writes=True) as connection:
+        assert connection.execute(sa.text("SHOW lock_timeout")).scalar_one() == "30s"
+
+
 @pytest.mark.parametrize("table", ["audit_events", "audit_nodes", "audit_checkpoints"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET organization = 'other'", "DELETE FROM {}"])
 def test_what_was_written_down_is_neither_changed_nor_deleted(acme, table, statement):

@@ -211,6 +211,8 @@ def test_what_could_not_be_written_is_written_later(world, org, kek):
 
 def test_no_content_key_is_handed_out_when_records_wait_too_long(world, org, kek):
     user, patience = world.user(org), world.limits.unwritten_records
+    other = world.new_organization()
+    others = KekName(other, world.new_kek(other).id)
     with unwritable_log(world.storage):
         (made,) = world.do.generate_content_keys(user, kek, count=1, size=32, context={})
         with pytest.raises(KeysteadError):
@@ -226,6 +228,8 @@ def test_no_content_key_is_handed_out_when_records_wait_too_long(world, org, kek
         ):
             with pytest.raises(AuditUnavailableError):
                 deed()
+        # Nothing of another organisation waits yet, so it is not stopped with this one.
+        world.do.wrap_content_keys(world.user(other), others, [(b"x", {})])
     # As soon as they can be written, everything works again.
     world.do.records.write()
     world.do.unwrap_content_keys(user, org, [(made.wrapped, {})])

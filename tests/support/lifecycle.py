@@ -112,7 +112,6 @@ class Lifecycle:
 
     def _use(self, *keks: Kek) -> None:
         """Make content keys under these KEKs, bring others, and unwrap all that there are."""
-        self._do.records.write()  # As a worker does all the time; what waits too long stops content keys.
         for kek in keks:
             name = KekName(ACME, kek.id)
             for made in self._do.generate_content_keys(SERVICE, name, count=2, size=32, context=CONTEXT):
