@@ -110,13 +110,13 @@ def at_once(engine: sa.Engine) -> Iterator[sa.Connection]:
     """
     with engine.connect() as plain:
         driver: Any = plain.connection.driver_connection
-        driver.patience = FOR_WRITING
+        driver.patience = FOR_READING  # It waits for no lock, and an answer that is lost must not be waited for either.
         connection = plain.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=False)
         connection.exec_driver_sql(f"SET lock_timeout = {_SHORT_LOCK_TIMEOUT}")
         try:
             yield connection
         finally:
-            with suppress(sa.exc.DBAPIError):  # Then it is broken, and nobody takes it again.
+            with suppress(sa.exc.SQLAlchemyError):  # Then it is broken, and nobody takes it again.
                 connection.exec_driver_sql("RESET lock_timeout")
 
 

@@ -101,8 +101,8 @@ class ImportMainKey:
         except (KeysteadError, AnsweredBefore) as error:
             self._objects.undo_create(ObjectRole.MAIN_KEY, key_id)
             self._uploads.give_back(upload)
-            if isinstance(error, WrappingKeyNotUsableError):
-                # A faster upload has used it up: perhaps this very request, sent twice.
+            if isinstance(error, WrappingKeyNotUsableError | DuplicateKeyError):
+                # A faster upload has used it up, or brought this key: perhaps this very request, sent twice.
                 with self._env.storage.read() as tx:
                     terms.demand_new(tx, caller, self._env.clock())
             raise
