@@ -63,3 +63,28 @@ def test_at_once(world):
     for move in (world.do.main_key_moves.activate, world.do.main_key_moves.revoke, world.do.main_key_moves.delete):
         assert sent_at_once(lambda terms, move=move: move(admin, name, terms)) == 1
     assert world.reconcile().unknown == ()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_import_that_is_overtaken_by_its_own_repeat_is_told_the_first_answer(world):
+    org = OrganizationId(f"org-{os.urandom(4).hex()}")
+    world.do.create_organization(OPERATOR, org, "")
+    told = []
+    for steps in range(1, 10):
+        wanted = Import(world.upload(org, os.urandom(32)), activate_now=True)
+        terms = Terms(str(uuid.uuid4()), bytes(32), None, lambda _: b"the answer")
+
+        def ask(wanted=wanted, terms=terms):
+            try:
+                world.do.import_main_key(world.admin(org), wanted, terms)
+            except AnsweredBefore as repeat:
+                return repeat.answer
+            return b"carried out"
+
+        world.steps.begin(crash_after=steps, end=lambda ask=ask: told.append(ask()))
+        slower = ask()
+        # Once the slower one has committed, the faster one is the repeat.
+        assert sorted([slower, told[-1]]) == [b"carried out", b"the answer"], world.steps.names
+        if slower == b"carried out":
+            break
+    assert len(told) >= 4

@@ -44,9 +44,10 @@ class Steps:
         self.crash_after = crash_after
         self._end = end
 
-    def begin(self, crash_after: int | None = None) -> None:
+    def begin(self, crash_after: int | None = None, end: Callable[[], None] | None = None) -> None:
         self.names = []
         self.crash_after = crash_after
+        self._end = end or self._end
 
     def done(self, name: str) -> None:
         self.names.append(name)
