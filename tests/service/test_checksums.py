@@ -157,10 +157,11 @@ def upload_of(org, checksum_of=crc32c, **more):
 
 
 def tracks(service, org):
-    """What an import could leave behind in the database."""
+    """What an import could leave behind in the database; that it was refused is recorded, a moment later."""
     with rows_of(f"sqlite:///{service.folder}/keystead.db") as rows:
-        count = "SELECT count(*) FROM {} WHERE organization = :id"
-        return [rows.one(count.format(table), id=org.id) for table in ("main_keys", "audit_events")]
+        keys = rows.one("SELECT count(*) FROM main_keys WHERE organization = :id", id=org.id)
+        query = "SELECT action FROM audit_events WHERE organization = :id AND action <> 'REFUSED' ORDER BY sequence"
+        return keys, rows.all(query, id=org.id)
 
 
 def test_a_damaged_upload_is_no_failed_upload_and_changes_nothing(service, org):
