@@ -19,7 +19,8 @@ def passed(monkeypatch, caplog):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", out)
             relay("worker-1", io.BytesIO(written)).join(10)
-        told = [(it.levelname, it.msg, it.child, it.text) for it in caplog.records]
+        own = [it for it in caplog.records if it.name == "server.observability.relay"]
+        told = [(it.levelname, it.msg, it.child, it.text) for it in own]
         caplog.clear()
         return out.buffer.getvalue(), told
 
