@@ -115,11 +115,13 @@ def reconcile(config: Path, *, as_json: bool) -> None:
         found = bootstrap.reconcile(load_settings(config))
     unknown = [{"role": role, "object_id": object_id} for role, object_id in found.unknown]
     missing = [str(name) for name in found.missing]
+    damaged = [str(name) for name in found.damaged]
     if as_json:
         report = {
             "main_keys_checked": found.checked,
             "common_key_missing": found.common_key_is_missing,
             "main_keys_missing": missing,
+            "states_damaged": damaged,
             "objects_unknown": unknown,
         }
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
@@ -127,12 +129,15 @@ def reconcile(config: Path, *, as_json: bool) -> None:
         sys.stdout.write(f"{found.checked} main keys looked for in the token, {found.missing_count} missing.\n")
         for name in ["the common key"] * found.common_key_is_missing + missing:
             sys.stdout.write(f"  missing: {name}. Restore the token from its backup; the row is kept.\n")
+        sys.stdout.write(f"{len(damaged)} main keys with another state than the audit log tells.\n")
+        for name in damaged:
+            sys.stdout.write(f"  damaged: {name}. Restore the database; until then nothing is done with the key.\n")
         sys.stdout.write(f"{len(unknown)} keys in the token that no row knows.\n")
         for it in unknown:
             sys.stdout.write(
                 f"  unknown: {it['role'] or 'not of Keystead'}, CKA_ID {it['object_id'] or 'empty'}. Kept.\n"
             )
-    raise typer.Exit(1 if found.missing_count or unknown else 0)
+    raise typer.Exit(1 if found.missing_count or damaged or unknown else 0)
 
 
 def _print(report: CapabilityReport) -> None:

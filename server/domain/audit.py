@@ -106,6 +106,8 @@ class AuditEvent:
     """Why it was refused, as the caller was told; None if it was not."""
     resource: str | None = None
     """What a refused request named."""
+    due_time: datetime | None = None
+    """When it ends by itself: a revocation, an approval; or is removed: a key that was deleted or is RETIRED."""
     note: str | None = None
     """What a person wrote to it; of an approval, what was approved."""
     count: int | None = None

@@ -1,7 +1,8 @@
 """The bytes of an event that are hashed: canonical JSON, version 1. docs/audit.md tells the fields.
 
-What was hashed once is hashed the same for ever, so this file changes only by a new version beside the old one. All
-values are strings and whole numbers, all names ASCII, so that the form is that of RFC 8785.
+What was hashed once is hashed the same for ever, so this file changes only by fields that no event before had, or by a
+new version beside the old one. All values are strings and whole numbers, all names ASCII, so that the form is that of
+RFC 8785.
 """
 
 import json
@@ -47,6 +48,7 @@ def encoded(recorded: RecordedEvent) -> bytes:
             "kek_count": event.kek_count,
             "operation": event.operation,
             "reason": event.reason,
+            "due": None if event.due_time is None else moment(event.due_time),
             "note": event.note,
             "count": event.count,
             "request_id": event.request_id,

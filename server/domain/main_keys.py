@@ -128,6 +128,11 @@ class MainKey:
     """Whether the reminder to replace it was given."""
 
     @property
+    def due_time(self) -> datetime | None:
+        """Return when its state ends by itself; None if it does not."""
+        return None if self.state is State.REMOVED else self.reactivate_time or self.purge_time
+
+    @property
     def rotation_due_time(self) -> datetime | None:
         """Return when its owner should replace it; None for a key that was never in charge, and for the common key."""
         if self.origin is Origin.COMMON or self.activate_time is None:

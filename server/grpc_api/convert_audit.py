@@ -36,6 +36,7 @@ def audit_event(recorded: RecordedEvent) -> pb.AuditEvent:
         request_id=it.request_id or "",
         call_id=it.call_id or "",
         wrapping_key=it.wrapping_key_name or "",
+        due_time=timestamp(it.due_time),
     )
 
 

@@ -111,6 +111,11 @@ ROTATIONS_DUE = Metric(
 MAIN_KEYS_MISSING = Metric(
     "keystead_main_keys_missing", Kind.GAUGE, "Main keys whose object is missing in the token, at the last look."
 )
+STATES_DAMAGED = Metric(
+    "keystead_states_damaged",
+    Kind.GAUGE,
+    "Main keys with another state than the audit log tells, at the last look.",
+)
 OBJECTS_UNKNOWN = Metric(
     "keystead_token_objects_unknown", Kind.GAUGE, "Keys in the token that no row knows, at the last look."
 )
@@ -153,6 +158,7 @@ METRICS = (
     ROTATION_KEKS_FAILED,
     ROTATIONS_DUE,
     MAIN_KEYS_MISSING,
+    STATES_DAMAGED,
     OBJECTS_UNKNOWN,
     CERTIFICATE_EXPIRY,
 )

@@ -7,6 +7,7 @@ from server.observability.catalogue import (
     ROTATION_KEKS_LEFT,
     ROTATIONS,
     ROTATIONS_DUE,
+    STATES_DAMAGED,
 )
 from server.observability.samples import Gauge, Labels, Samples, Value, together
 
@@ -17,6 +18,7 @@ class StewardGauges:
     def __init__(self) -> None:
         self.rotations_due = Gauge(ROTATIONS_DUE)
         self.main_keys_missing = Gauge(MAIN_KEYS_MISSING)
+        self.states_damaged = Gauge(STATES_DAMAGED)
         self.objects_unknown = Gauge(OBJECTS_UNKNOWN)
         self.rotations_running = Gauge(ROTATIONS)
         self.rotations_paused = Gauge(ROTATIONS)
@@ -28,6 +30,7 @@ class StewardGauges:
         gauges = (
             self.rotations_due,
             self.main_keys_missing,
+            self.states_damaged,
             self.objects_unknown,
             self.keks_left,
             self.keks_failed,

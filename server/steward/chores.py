@@ -42,6 +42,10 @@ class Gauges(Protocol):
         """Main keys whose object is missing in the token."""
 
     @property
+    def states_damaged(self) -> Gauge:
+        """Main keys with another state than the audit log tells."""
+
+    @property
     def objects_unknown(self) -> Gauge:
         """Keys in the token that no row knows."""
 
@@ -70,6 +74,7 @@ def chores(env: Environment, objects: TokenObjects, gauges: Gauges) -> Mapping[s
     def reconcile() -> int:
         found = Reconcile(env)()
         gauges.main_keys_missing.set(found.missing_count)
+        gauges.states_damaged.set(len(found.damaged))
         gauges.objects_unknown.set(len(found.unknown))
         return 0
 

@@ -6,7 +6,7 @@ keys waits for no change for long. Nor does a change for it, whatever happens to
 one statement, which the database commits by itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from server.domain.receipts import Receipt, act_of
 from server.observability.current_call import current_call
 from server.storage.part import Part, values_of
 from server.storage.tables import (
+    TELLS_STANDING,
     audit_checkpoints,
     audit_events,
     audit_key,
@@ -34,7 +35,8 @@ _LOOKED_THROUGH = 10_000
 """Events that one search looks through at most."""
 
 
-def _recorded(row: sa.RowMapping) -> RecordedEvent:
+def recorded_event(row: sa.RowMapping | Mapping[str, Any]) -> RecordedEvent:
+    """Return the event of a row."""
     values = dict(row)
     return RecordedEvent(values.pop("sequence"), AuditEvent(**values))
 
@@ -121,7 +123,18 @@ class Audit(Part, ports.Audit):
             .order_by(audit_events.c.sequence)
             .limit(limit)
         )
-        return self.all(query, _recorded)
+        return self.all(query, recorded_event)
+
+    @override
+    def standing(self, organization: OrganizationId, subject: ObjectId | None) -> AuditEvent | None:
+        column = audit_events.c
+        query = (
+            sa.select(audit_events)
+            .where(column.organization == organization, column.subject == subject, TELLS_STANDING)
+            .order_by(column.sequence.desc())
+            .limit(1)
+        )
+        return self.one(query, lambda row: recorded_event(row).event)
 
     @override
     def search(
@@ -144,7 +157,7 @@ class Audit(Part, ports.Audit):
             query = query.where(column.action.in_(sorted(wanted.actions)))
         if wanted.actor is not None:
             query = query.where(column.actor == wanted.actor)
-        found = self.all(query, _recorded)
+        found = self.all(query, recorded_event)
         return found, found[-1].sequence if len(found) == limit else start
 
     @override

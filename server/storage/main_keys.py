@@ -137,13 +137,8 @@ class MainKeys(Part, ports.MainKeys):
         return set(self.ids(of_all))
 
     @override
-    def with_object(self, after: tuple[OrganizationId, ObjectId] | None, limit: int) -> list[MainKey]:
-        query = (
-            sa.select(main_keys)
-            .where(main_keys.c.origin == Origin.UPLOADED, main_keys.c.state != State.REMOVED)
-            .order_by(main_keys.c.organization, main_keys.c.id)
-            .limit(limit)
-        )
+    def walk(self, after: tuple[OrganizationId, ObjectId] | None, limit: int) -> list[MainKey]:
+        query = sa.select(main_keys).order_by(main_keys.c.organization, main_keys.c.id).limit(limit)
         if after is not None:
             query = query.where(sa.tuple_(main_keys.c.organization, main_keys.c.id) > after)
         return self.all(query, _main_key)

@@ -1,6 +1,7 @@
 """The rows of organisations."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -10,9 +11,12 @@ from server.domain import ports
 from server.domain.authority import AuthoritySnapshot
 from server.domain.errors import OrganizationExistsError
 from server.domain.ids import OrganizationId
+from server.domain.main_keys import MainKey
 from server.domain.organizations import Organization
+from server.domain.standing import is_main_key_recorded
+from server.storage.audit import recorded_event
 from server.storage.part import Part, values_of
-from server.storage.tables import main_keys, organizations
+from server.storage.tables import TELLS_STANDING, audit_events, main_keys, organizations
 
 CHANNEL = "keystead_authority"
 """Where PostgreSQL tells of organisations whose row changes."""
@@ -24,8 +28,23 @@ def _organization(row: sa.RowMapping) -> Organization:
     return Organization(**row)
 
 
+_OF_KEY, _OF_EVENT = "key_", "event_"
+"""What the columns of a join begin with."""
+
+
 def _snapshot(row: sa.RowMapping) -> AuthoritySnapshot:
-    return AuthoritySnapshot(**row)
+    key = MainKey(**_part(row, _OF_KEY))
+    event = _part(row, _OF_EVENT)
+    last = None if event["sequence"] is None else recorded_event(event).event
+    return AuthoritySnapshot(key.organization, row["epoch"], key.id, key.state, is_main_key_recorded(key, last))
+
+
+def _part(row: sa.RowMapping, prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+
+
+def _labelled(table: sa.TableClause, prefix: str) -> list[sa.Label[Any]]:
+    return [column.label(prefix + column.name) for column in table.c]
 
 
 class Organizations(Part, ports.Organizations):
@@ -61,15 +80,21 @@ class Organizations(Part, ports.Organizations):
 
     @override
     def authorities(self, organization_ids: Sequence[OrganizationId]) -> list[AuthoritySnapshot]:
-        query = sa.select(
-            organizations.c.id.label("organization"),
-            organizations.c.epoch,
-            main_keys.c.id.label("main_key"),
-            main_keys.c.state,
-        ).join_from(
-            organizations,
-            main_keys,
-            sa.and_(main_keys.c.organization == organizations.c.id, main_keys.c.id == organizations.c.main_key),
+        in_charge = sa.and_(main_keys.c.organization == organizations.c.id, main_keys.c.id == organizations.c.main_key)
+        event = audit_events.c
+        last = (
+            sa.select(event.sequence)
+            .where(event.organization == main_keys.c.organization, event.subject == main_keys.c.id, TELLS_STANDING)
+            .order_by(event.sequence.desc())
+            .limit(1)
+            .correlate(main_keys)
+            .scalar_subquery()
+        )
+        columns = organizations.c.epoch, *_labelled(main_keys, _OF_KEY), *_labelled(audit_events, _OF_EVENT)
+        query = (
+            sa.select(*columns)
+            .join_from(organizations, main_keys, in_charge)
+            .outerjoin(audit_events, sa.and_(event.organization == organizations.c.id, event.sequence == last))
         )
         parts = [organization_ids[start : start + _AT_ONCE] for start in range(0, len(organization_ids), _AT_ONCE)]
         return [it for part in parts for it in self.all(query.where(organizations.c.id.in_(part)), _snapshot)]

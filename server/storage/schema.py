@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from server.storage.engine import make_engine, writing
 from server.storage.faults import translated
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest of migrations/versions: what this program needs."""
 
 _LOCK = 0x6B657973

@@ -162,6 +162,7 @@ audit_events = sa.table(
     sa.column("kek_count", sa.BigInteger),
     sa.column("operation", sa.String),
     sa.column("reason", sa.String),
+    sa.column("due_time", Moment),
     sa.column("resource", sa.String),
     sa.column("note", sa.String),
     sa.column("count", sa.BigInteger),
@@ -169,6 +170,12 @@ audit_events = sa.table(
     sa.column("request_id", sa.String),
     sa.column("call_id", sa.String),
 )
+
+TELLS_STANDING = sa.text(
+    "action IN ('MAIN_KEY_IMPORTED', 'MAIN_KEY_MOVED', 'APPROVAL_RULE_CHANGED', 'CHANGE_APPROVED', 'APPROVAL_USED', "
+    "'APPROVAL_WITHDRAWN')"
+)
+"""Whether an event is one of `domain.standing`, word for word as in the index: SQLite uses it for no other words."""
 
 audit_logs = sa.table(
     "audit_logs",

@@ -8,11 +8,11 @@ from server.domain.main_keys import Action, MainKey, State
 from server.domain.moves import transition
 from server.domain.ports import NewId, Transaction
 from server.domain.rotations import Rotation, RotationState
-from server.use_cases.authority import Authority, situation
+from server.use_cases.authority import Authority, demand_recorded, situation
 
 
 def put_in_charge(
-    tx: Transaction, authority: Authority, activated: MainKey, *, before: State | None, actor: str, new_id: NewId
+    tx: Transaction, authority: Authority, activated: MainKey, *, before: MainKey | None, actor: str, new_id: NewId
 ) -> Authority:
     """Keep `activated`, which has just become ACTIVE, as the main key in charge, and begin the rotation to it.
 
@@ -22,12 +22,15 @@ def put_in_charge(
         tx: the transaction that locked the organisation.
         authority: the organisation as it was.
         activated: the key in its new state; its `state_time` is the moment of the change.
-        before: the state in which `activated` is kept now; None if it has no row yet.
+        before: `activated` as it is kept now; None if it has no row yet.
         actor: who did it.
         new_id: gives the rotation's id.
 
     Returns:
         The organisation as it is now.
+
+    Raises:
+        StateDamagedError: a key does not stand as the audit log tells.
     """
     now = activated.state_time
     organization, old = authority.organization, authority.main_key
@@ -62,8 +65,8 @@ def put_in_charge(
         resume_done=0,
     )
     tx.rotations.add(started)
-    record_move(tx, replaced, State.ACTIVE, actor)
-    record_move(tx, activated, before, actor)
+    record_move(tx, old, replaced, actor)
+    record_move(tx, before, activated, actor)
     tx.audit.append(
         AuditEvent(
             organization.id,
@@ -80,16 +83,26 @@ def put_in_charge(
 
 
 def move_in_charge(tx: Transaction, authority: Authority, moved: MainKey, actor: str) -> Authority:
-    """Keep another state of the main key in charge, and raise the epoch; return the organisation as it is now."""
+    """Keep another state of the main key in charge, and raise the epoch; return the organisation as it is now.
+
+    Raises:
+        StateDamagedError: the key does not stand as the audit log tells.
+    """
     organization = replace(authority.organization, epoch=authority.organization.epoch + 1)
     tx.main_keys.update(moved)
     tx.organizations.update(organization)
-    record_move(tx, moved, authority.main_key.state, actor)
+    record_move(tx, authority.main_key, moved, actor)
     return Authority(organization, moved)
 
 
-def record_move(tx: Transaction, key: MainKey, from_state: State | None, actor: str) -> None:
-    """Write down a main key's change of state, with its KEKs, in the transaction that makes it."""
+def record_move(tx: Transaction, before: MainKey | None, key: MainKey, actor: str) -> None:
+    """Write down a main key's change of state, with its KEKs, in the transaction that makes it.
+
+    Raises:
+        StateDamagedError: the audit log does not tell that the key stood as it did before.
+    """
+    if before is not None:
+        demand_recorded(tx, before)
     counts = tx.keks.count_by_main_key([key.organization])
     tx.audit.append(
         AuditEvent(
@@ -98,9 +111,10 @@ def record_move(tx: Transaction, key: MainKey, from_state: State | None, actor: 
             actor,
             AuditAction.MAIN_KEY_MOVED,
             key.id,
-            from_state,
+            None if before is None else before.state,
             key.state,
             kek_count=counts.get((key.organization, key.id), 0),
+            due_time=key.due_time,
             note=(key.state is State.REVOKED and key.revoke_reason) or None,
         )
     )

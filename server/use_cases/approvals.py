@@ -18,11 +18,13 @@ from server.domain.errors import (
     MalformedNameError,
     ResourceNotFoundError,
     StaleEtagError,
+    StateDamagedError,
 )
 from server.domain.etags import etag_of_approval_rule, etag_of_main_key, etag_of_organization
 from server.domain.ids import ApprovalName, ApprovalRuleName, MainKeyName, ObjectId, OrganizationId, OrganizationName
 from server.domain.ports import Transaction
 from server.domain.roles import Caller, Operation, authorize
+from server.domain.standing import is_approval_recorded, is_rule_recorded
 from server.use_cases.authority import Authority, lock_authority, read_authority
 from server.use_cases.environment import Environment
 from server.use_cases.paging import Page, PageRequest, cut
@@ -43,11 +45,17 @@ def demand_approved(
 
     Raises:
         ApprovalRequiredError: others have to approve it first.
+        StateDamagedError: the audit log does not tell of the rule, or of an approval, as it is stored.
     """
     rule = tx.approvals.rule(organization)
+    if not is_rule_recorded(rule, tx.audit.standing(organization, None)):
+        raise StateDamagedError(str(ApprovalRuleName(organization)))
     if not rule.binds(exact.act):
         return
     given = [it for it in tx.approvals.matching(organization, exact, now) if it.hand != caller.hand]
+    for it in given:
+        if not is_approval_recorded(it, tx.audit.standing(organization, it.id)):
+            raise StateDamagedError(str(ApprovalName(organization, it.id)))
     missing = rule.required_approvals - len({it.hand for it in given})
     if missing > 0:
         raise ApprovalRequiredError(exact.act, exact.target, exact.etag, missing)
@@ -192,7 +200,8 @@ class Approvals:
 
 
 def _event(caller: Caller, action: AuditAction, approval: Approval, now: datetime) -> AuditEvent:
-    return AuditEvent(approval.organization, now, caller.identity, action, approval.id, note=approval.words)
+    due, what = approval.expire_time, approval.words
+    return AuditEvent(approval.organization, now, caller.identity, action, approval.id, due_time=due, note=what)
 
 
 def _withdraw(tx: Transaction, caller: Caller, approval: Approval, now: datetime) -> None:

@@ -110,6 +110,7 @@ class Authorities:
 
         Raises:
             OrganizationLockedError: it may not.
+            StateDamagedError: its rows say something else than the audit log.
             ResourceNotFoundError: it does not exist.
             StorageUnavailableError: it is not known, since the database does not answer.
         """
@@ -127,6 +128,7 @@ class Authorities:
         """Return what is known of an organisation, and for how many seconds a client may rely on it.
 
         Raises:
+            StateDamagedError: its rows say something else than the audit log.
             ResourceNotFoundError: it does not exist.
             StorageUnavailableError: it is not known, since the database does not answer.
         """
@@ -135,6 +137,7 @@ class Authorities:
         if known is None or known.as_of + self._lease <= now:
             known = self._ask(organization)
         known.used = now
+        known.snapshot.demand_undamaged()
         return known.snapshot, max(0.0, known.as_of + self._bound - self._clock())
 
     def wait_for_change(self, organization: OrganizationId, epoch: int, seconds: float) -> None:

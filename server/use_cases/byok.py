@@ -64,7 +64,7 @@ class Byok:
                 raise BrokenRowsError(organization)
             taking_over = transition(common, Action.TAKE_OVER, situation(tx, authority), now=now)
             return put_in_charge(
-                tx, authority, taking_over, before=common.state, actor=caller.identity, new_id=self._env.new_id
+                tx, authority, taking_over, before=common, actor=caller.identity, new_id=self._env.new_id
             )
 
         return self._changed(caller, Operation.DISABLE_BYOK, organization, terms, change)

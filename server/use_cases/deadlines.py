@@ -13,7 +13,7 @@ from server.domain.main_keys import ROTATION_PERIOD, Action, MainKey, State
 from server.domain.moves import transition
 from server.domain.ports import Transaction
 from server.use_cases.activation import move_in_charge, record_move
-from server.use_cases.authority import lock_authority, situation
+from server.use_cases.authority import lock_authority, passing_over_damage, situation
 from server.use_cases.environment import Environment
 from server.use_cases.objects import TokenObjects
 
@@ -49,6 +49,11 @@ class Removal:
         return sum(self._remove(key, action) for key in due)
 
     def _remove(self, key: MainKey, action: Action) -> int:
+        with passing_over_damage():
+            return self._removed(key, action)
+        return 0
+
+    def _removed(self, key: MainKey, action: Action) -> int:
         with self._env.storage.write() as tx:
             authority = lock_authority(tx, key.organization)
             current = tx.main_keys.find(key.organization, key.id)
@@ -61,7 +66,7 @@ class Removal:
                 move_in_charge(tx, authority, removed, STEWARD)
             else:
                 tx.main_keys.update(removed)
-                record_move(tx, removed, key.state, STEWARD)
+                record_move(tx, key, removed, STEWARD)
             self._objects.announce(tx, key.object_id, ObjectRole.MAIN_KEY, Purpose.DESTROY)
         self._objects.finish_destroy(ObjectRole.MAIN_KEY, key.object_id)
         return 1
@@ -117,7 +122,7 @@ def _for_each(
         due = find(tx)
     done = 0
     for key in due:
-        with env.storage.write() as tx:
+        with passing_over_damage(), env.storage.write() as tx:
             lock_authority(tx, key.organization)
             if tx.main_keys.find(key.organization, key.id) == key:
                 work(tx, key)

@@ -36,6 +36,7 @@ class MainKeyMoves:
         StaleEtagError: the key was changed since the caller looked.
         RequestIdReusedError: the request's id was used for another one.
         IllegalTransitionError: the key's state does not allow it.
+        StateDamagedError: the key does not stand as the audit log tells.
         ApprovalRequiredError: others have to approve it first; a revocation or a deletion.
         AnsweredBefore: this very request was carried out before.
     """
@@ -150,12 +151,10 @@ class MainKeyMoves:
         if where.leads(key):
             authority = move_in_charge(tx, authority, after, caller.identity)
         elif after.state is State.ACTIVE:
-            authority = put_in_charge(
-                tx, authority, after, before=key.state, actor=caller.identity, new_id=self._env.new_id
-            )
+            authority = put_in_charge(tx, authority, after, before=key, actor=caller.identity, new_id=self._env.new_id)
         else:
             tx.main_keys.update(after)
-            record_move(tx, after, key.state, caller.identity)
+            record_move(tx, key, after, caller.identity)
         return after, authority
 
 

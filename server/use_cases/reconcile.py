@@ -1,4 +1,4 @@
-"""Compare the token with the database, and say what does not fit.
+"""Compare the token and the audit logs with the rows, and say what does not fit.
 
 Nothing is destroyed here: an object that no row knows may be another service's, or the only copy of a key whose row was
 lost. A main key whose object is missing keeps its row, and is shown as missing until the object is back.
@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from server.domain.audit import STEWARD, AuditAction, AuditEvent
 from server.domain.ids import MainKeyName, ObjectId, OrganizationId
 from server.domain.intents import ObjectRole
-from server.domain.main_keys import MainKey, State
-from server.use_cases.authority import lock_authority
+from server.domain.main_keys import MainKey, Origin, State
+from server.use_cases.authority import is_recorded, lock_authority
 from server.use_cases.environment import Environment
 
 _log = logging.getLogger(__name__)
@@ -27,12 +27,14 @@ class Reconciliation:
         unknown: role (None if the object is not of our making) and CKA_ID in hexadecimal of objects that no row knows.
         missing: main keys whose object is not in the token, or is another key.
         common_key_is_missing: whether that of the common key is; all organisations have the same one.
+        damaged: main keys of which the row says another state than the audit log.
         checked: how many main keys were looked for, the common key once.
     """
 
     unknown: tuple[tuple[ObjectRole | None, str], ...]
     missing: tuple[MainKeyName, ...]
     common_key_is_missing: bool
+    damaged: tuple[MainKeyName, ...]
     checked: int
 
     @property
@@ -42,7 +44,7 @@ class Reconciliation:
 
 
 class Reconcile:
-    """Compares token and database."""
+    """Compares token, audit logs and rows."""
 
     def __init__(self, env: Environment) -> None:
         self._env = env
@@ -54,6 +56,7 @@ class Reconcile:
             TokenUnavailableError, StorageUnavailableError: try again later.
         """
         missing: list[MainKeyName] = []
+        damaged: list[MainKeyName] = []
         with self._env.storage.read() as tx:
             common = tx.main_keys.common()
         common_key_is_missing = common is not None and self._env.custody.find_main_key(common[0]) != common[1]
@@ -63,8 +66,14 @@ class Reconcile:
         last: tuple[OrganizationId, ObjectId] | None = None
         while True:
             with self._env.storage.read() as tx:
-                keys = tx.main_keys.with_object(last, _AT_ONCE)
+                keys = tx.main_keys.walk(last, _AT_ONCE)
+                contrary = [it for it in keys if not is_recorded(tx, it)]
+            for key in contrary:
+                damaged.append(MainKeyName(key.organization, key.id))
+                _log.error("state_damaged", extra={"main_key": str(damaged[-1])})
             for key in keys:
+                if key.origin is Origin.COMMON or key.state is State.REMOVED:
+                    continue
                 checked += 1
                 is_missing = self._env.custody.find_main_key(key.object_id) != key.fingerprint
                 self._mark(key, is_missing=is_missing)
@@ -76,7 +85,7 @@ class Reconcile:
         unknown = self._unknown()
         for role, object_id in unknown:
             _log.warning("object_unknown", extra={"object_id": object_id, "role": role})
-        return Reconciliation(unknown, tuple(missing), common_key_is_missing, checked)
+        return Reconciliation(unknown, tuple(missing), common_key_is_missing, tuple(damaged), checked)
 
     def _unknown(self) -> tuple[tuple[ObjectRole | None, str], ...]:
         # The token first: what is made meanwhile has its row or its intent before the token is asked for it.

@@ -15,7 +15,7 @@ from server.domain.moves import transition
 from server.domain.ports import Rewrap
 from server.domain.rotations import RotationState
 from server.use_cases.activation import end_rotation, record_move
-from server.use_cases.authority import lock_authority, read_authority, situation
+from server.use_cases.authority import lock_authority, passing_over_damage, read_authority, situation
 from server.use_cases.environment import Environment
 
 _log = logging.getLogger(__name__)
@@ -44,10 +44,11 @@ class Rotate:
 
     def _rewrap_batch(self, old: MainKey) -> int:
         with self._env.storage.read() as tx:
-            new = read_authority(tx, old.organization).main_key
+            authority = read_authority(tx, old.organization)
             rotations = tx.rotations.unfinished(old.organization)
         paused = {it.from_main_key for it in rotations if it.state is RotationState.PAUSED}
-        if new.state is not State.ACTIVE or old.id in paused:
+        new = authority.main_key
+        if authority.snapshot.is_locked or old.id in paused:
             return 0
         limit = self._env.limits.rewrap_batch
         with self._env.storage.claim_keks(old.organization, old.id, self._env.clock(), limit) as batch:
@@ -68,6 +69,11 @@ class Rotate:
 
     def _retire(self, key: MainKey) -> int:
         """Retire the key if no KEK is under it; return 1 if it was retired."""
+        with passing_over_damage():
+            return self._retired(key)
+        return 0
+
+    def _retired(self, key: MainKey) -> int:
         with self._env.storage.write() as tx:
             authority = lock_authority(tx, key.organization)
             current = tx.main_keys.find(key.organization, key.id)
@@ -83,5 +89,5 @@ class Rotate:
             for rotation in tx.rotations.unfinished(key.organization):
                 if rotation.from_main_key == key.id:
                     end_rotation(tx, rotation, RotationState.DONE, now, STEWARD)
-            record_move(tx, retired, State.ROTATING, STEWARD)
+            record_move(tx, current, retired, STEWARD)
         return 1

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
+import sqlalchemy as sa
 
 from hsm_adapter import Role
 from hsm_adapter.constants import Attribute, KeyType, ObjectClass
@@ -14,6 +15,7 @@ from hsm_adapter.templates import identity
 from server.domain.ids import KekName, OrganizationId
 from server.domain.keks import Kek
 from server.domain.main_keys import MainKey
+from tests.attacks.owners import Owner
 from tests.support.world import World, opened
 
 AES = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.KEY_TYPE: KeyType.AES, Attribute.TOKEN: False}
@@ -75,3 +77,28 @@ def thief(world) -> Iterator[Thief]:
     with token._pool.lease() as session:
         session.broken = True  # Whatever he makes ends with his session.
         yield Thief(token._cryptoki, session.handle)
+
+
+@pytest.fixture
+def write(world):
+    """Change rows by hand, and begin anew, so that nothing is remembered of how they were."""
+
+    def write(statement: str, **values) -> None:
+        with world.storage.connected(writes=True) as connection:
+            changed = connection.execute(sa.text(statement), values)
+            assert changed.rowcount >= 1
+            everybody = connection.execute(sa.text("SELECT id FROM organizations")).scalars()
+            world.custody._token.unload_keks(frozenset(everybody))
+        world.restart()
+
+    return write
+
+
+@pytest.fixture
+def owner(world):
+    return Owner(world)
+
+
+@pytest.fixture
+def other(world):
+    return Owner(world)

@@ -3,72 +3,10 @@
 import os
 
 import pytest
-import sqlalchemy as sa
 
 from server.domain.errors import KeysteadError
 from server.domain.ids import KekName, MainKeyName
-
-PLAIN = {"document": "report"}
-
-
-@pytest.fixture
-def write(world):
-    """Change rows by hand, and begin anew, so that nothing is remembered of how they were."""
-
-    def write(statement: str, **values) -> None:
-        with world.storage.connected(writes=True) as connection:
-            changed = connection.execute(sa.text(statement), values)
-            assert changed.rowcount >= 1
-            everybody = connection.execute(sa.text("SELECT id FROM organizations")).scalars()
-            world.custody._token.unload_keks(frozenset(everybody))
-        world.restart()
-
-    return write
-
-
-class Owner:
-    """An organisation with a KEK, and a content key under that."""
-
-    def __init__(self, world, *, brings: bool = True) -> None:
-        self.world = world
-        self.id = world.new_organization()
-        if brings:
-            world.bring(self.id)
-            world.steward()
-        self.kek = world.new_kek(self.id)
-        self.made = self.make(KekName(self.id, self.kek.id))
-
-    def make(self, kek):
-        [made] = self.world.do.generate_content_keys(self.world.user(self.id), kek, count=1, size=32, context=PLAIN)
-        return made
-
-    def opened(self, wrapped: bytes) -> "bytes | KeysteadError":
-        """Unwrap a content key; return it, or the error."""
-        try:
-            [result] = self.world.do.unwrap_content_keys(self.world.user(self.id), self.id, [(wrapped, PLAIN)])
-        except KeysteadError as error:
-            return error
-        return result if isinstance(result, KeysteadError) else result.plaintext
-
-    def reason(self, wrapped: bytes | None = None) -> str:
-        """Why it is not unwrapped."""
-        found = self.opened(self.made.wrapped if wrapped is None else wrapped)
-        assert isinstance(found, KeysteadError), "it was unwrapped"
-        return found.reason
-
-    def is_well(self) -> bool:
-        return self.opened(self.made.wrapped) == self.made.plaintext
-
-
-@pytest.fixture
-def owner(world):
-    return Owner(world)
-
-
-@pytest.fixture
-def other(world):
-    return Owner(world)
-
+from tests.attacks.owners import Owner
 
 COLUMNS = "UPDATE keks SET wrapped = :wrapped, binding = :binding, main_key = :main_key WHERE id = :id"
 

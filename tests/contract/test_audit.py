@@ -53,6 +53,7 @@ WHOLE = AuditEvent(
     kek_count=2**40,
     operation="RevokeMainKey",
     reason="ORGANIZATION_LOCKED",
+    due_time=NOW + SECOND,
     resource="organizations/acme/mainKeys/common",
     note="stolen laptop",
     wrapping_key=new_id(),

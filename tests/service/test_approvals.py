@@ -32,6 +32,14 @@ class Company:
         with rows_of(f"sqlite:///{self.service.folder}/keystead.db") as rows:
             rows.change_all("DELETE FROM approval_rules WHERE organization = :org", org=self.org.id)
             rows.change_all("DELETE FROM approvals WHERE organization = :org", org=self.org.id)
+            # The log has to tell the same.
+            rows.change_all("UPDATE audit_logs SET size = size + 1 WHERE organization = :org", org=self.org.id)
+            rows.change_all(
+                "INSERT INTO audit_events (organization, sequence, time, actor, action, to_state)"
+                " SELECT :org, size, 0, 'a test', 'APPROVAL_RULE_CHANGED', 'OFF' FROM audit_logs"
+                " WHERE organization = :org",
+                org=self.org.id,
+            )
         if self.now().state == MainKey.DELETED:
             self.org.admin.main_keys.UndeleteMainKey(main_keys.UndeleteMainKeyRequest(name=self.key.name))
         if self.now().state == MainKey.REVOKED:

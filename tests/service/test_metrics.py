@@ -24,7 +24,12 @@ from tests.support.stuck import stuck_rotation
 
 pytestmark = pytest.mark.slow
 
-GAUGES = ("keystead_rotations_due", "keystead_main_keys_missing", "keystead_token_objects_unknown")
+GAUGES = (
+    "keystead_rotations_due",
+    "keystead_main_keys_missing",
+    "keystead_states_damaged",
+    "keystead_token_objects_unknown",
+)
 
 
 class Measured:
@@ -80,16 +85,18 @@ def test_when_all_is_well_every_gauge_is_at_nothing(measured):
     org = measured.service.new_organization()
     org.bring()
     measured.look_again()
-    assert eventually(measured.gauges, "the steward tells metrics") == (0, 0, 0)
+    assert eventually(measured.gauges, "the steward tells metrics") == (0, 0, 0, 0)
     told = json.loads(measured.reconcile("--json", status=0))
     assert told == {
         "main_keys_checked": 2,
         "common_key_missing": False,
         "main_keys_missing": [],
+        "states_damaged": [],
         "objects_unknown": [],
     }
     assert measured.reconcile(status=0) == (
-        "2 main keys looked for in the token, 0 missing.\n0 keys in the token that no row knows.\n"
+        "2 main keys looked for in the token, 0 missing.\n0 main keys with another state than the audit log tells.\n"
+        "0 keys in the token that no row knows.\n"
     )
 
 
@@ -102,22 +109,28 @@ def test_what_does_not_fit_is_counted_and_named(measured):
     implant(service.folder / "token", b"strange")
     implant(service.folder / "token", b"")
     then = round((datetime.now(UTC) - timedelta(days=366)).timestamp() * 1e6)
+    waiting = org.bring(activation=main_keys.LATER)
     with rows_of(f"sqlite:///{service.folder}/keystead.db") as rows:
         rows.change(
             "UPDATE main_keys SET activate_time = :then WHERE id = :id", then=then, id=old.name.rpartition("/")[2]
         )
+        edited = "UPDATE main_keys SET state = 'DELETED', prior_state = 'PENDING', purge_time = :then WHERE id = :id"
+        rows.change(edited, then=then, id=waiting.name.rpartition("/")[2])
     measured.look_again()
-    eventually(lambda: measured.gauges() == (1, 1, 2), f"the gauges tell it: {measured.gauges()}")
+    eventually(lambda: measured.gauges() == (1, 1, 1, 2), f"the gauges tell it: {measured.gauges()}")
 
     told = json.loads(measured.reconcile("--json", status=1))
     assert told["main_keys_missing"] == [lost.name]
+    assert told["states_damaged"] == [waiting.name]
     assert sorted(it["object_id"] for it in told["objects_unknown"]) == ["", b"strange".hex()]
     assert {it["role"] for it in told["objects_unknown"]} == {None}
     told = measured.reconcile(status=1).splitlines()
     assert told[0].endswith(" main keys looked for in the token, 1 missing.")
     assert told[1] == f"  missing: {lost.name}. Restore the token from its backup; the row is kept."
-    assert told[2] == "2 keys in the token that no row knows."
-    assert sorted(told[3:]) == [
+    assert told[2] == "1 main keys with another state than the audit log tells."
+    assert told[3] == f"  damaged: {waiting.name}. Restore the database; until then nothing is done with the key."
+    assert told[4] == "2 keys in the token that no row knows."
+    assert sorted(told[5:]) == [
         f"  unknown: not of Keystead, CKA_ID {b'strange'.hex()}. Kept.",
         "  unknown: not of Keystead, CKA_ID empty. Kept.",
     ]
@@ -192,9 +205,14 @@ def test_a_rotation_is_told_and_so_are_those_who_watch_it(measured):
         eventually(lambda: measured.value("keystead_calls_in_flight", method="WatchRotation") == 1, "one watches")
         stream.cancel()
         eventually(lambda: measured.calls("WatchRotation", "CANCELLED") == 1, "it has left")
-        with pytest.raises(grpc.RpcError):
-            list(org.admin.rotations.WatchRotation(request, timeout=0.5))
-        eventually(lambda: measured.calls("WatchRotation", "DEADLINE_EXCEEDED") == 1, "another had no more time")
+
+        def time_was_too_short() -> bool:
+            # On a busy machine a call may end on its way to the service, or the service hear that its caller left.
+            with pytest.raises(grpc.RpcError):
+                list(org.admin.rotations.WatchRotation(request, timeout=0.5))
+            return measured.calls("WatchRotation", "DEADLINE_EXCEEDED") >= 1
+
+        eventually(time_was_too_short, "another had no more time")
         org.admin.rotations.ResumeRotation(rotations.ResumeRotationRequest(name=stuck.name))
         stuck.mend()
         list(org.admin.rotations.WatchRotation(request))

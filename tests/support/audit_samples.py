@@ -20,6 +20,7 @@ FULL = AuditEvent(
     kek_count=12,
     operation="RevokeMainKey",
     reason="NONE",
+    due_time=NOW + timedelta(hours=1),
     resource="organizations/acme",
     note="stolen",
     count=3,

@@ -771,6 +771,7 @@ class AuditEvent(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CALL_ID_FIELD_NUMBER: _builtins.int
     WRAPPING_KEY_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `organizations/{organization}/auditEvents/{audit_event}`; its id is the sequence number."""
     sequence: _builtins.int
@@ -819,6 +820,12 @@ class AuditEvent(_message.Message):
     def since(self) -> _timestamp_pb2.Timestamp:
         """When that began to be counted. Absent for what is not counted."""
 
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When what came about ends by itself: a timed revocation, an approval; or when a main key that was deleted or is
+        RETIRED is removed from the HSM. Absent otherwise.
+        """
+
     def __init__(
         self,
         *,
@@ -840,10 +847,11 @@ class AuditEvent(_message.Message):
         request_id: _builtins.str = ...,
         call_id: _builtins.str = ...,
         wrapping_key: _builtins.str = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "count", b"count", "kek_count", b"kek_count", "since", b"since", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "count", b"count", "due_time", b"due_time", "kek_count", b"kek_count", "since", b"since", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "action", b"action", "actor", b"actor", "call_id", b"call_id", "count", b"count", "from_state", b"from_state", "kek_count", b"kek_count", "main_key", b"main_key", "name", b"name", "note", b"note", "operation", b"operation", "reason", b"reason", "request_id", b"request_id", "sequence", b"sequence", "since", b"since", "subject", b"subject", "time", b"time", "to_state", b"to_state", "wrapping_key", b"wrapping_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_kek_count", b"_kek_count", "action", b"action", "actor", b"actor", "call_id", b"call_id", "count", b"count", "due_time", b"due_time", "from_state", b"from_state", "kek_count", b"kek_count", "main_key", b"main_key", "name", b"name", "note", b"note", "operation", b"operation", "reason", b"reason", "request_id", b"request_id", "sequence", b"sequence", "since", b"since", "subject", b"subject", "time", b"time", "to_state", b"to_state", "wrapping_key", b"wrapping_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
     _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015

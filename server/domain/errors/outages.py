@@ -151,3 +151,14 @@ class KekDamagedError(DataLossError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} as stored is not the key it should be. The operator must restore the database.")
+
+
+class StateDamagedError(DataLossError):
+    """A row says something else than the audit log about how a key, a rule or an approval stands."""
+
+    reason = "STATE_DAMAGED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"What is stored of {name} is not what the audit log tells of it. The operator must restore the database."
+        )

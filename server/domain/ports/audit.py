@@ -24,6 +24,13 @@ class Audit(Protocol):
     def events(self, organization: OrganizationId, first: int, limit: int) -> list[RecordedEvent]:
         """Return up to `limit` events from the number `first` on, in their order."""
 
+    def standing(self, organization: OrganizationId, subject: ObjectId | None) -> AuditEvent | None:
+        """Return the last event that tells how a main key or an approval stands; None: how the rule of two does.
+
+        Returns:
+            None if there is no such event: what is so from the beginning.
+        """
+
     def search(
         self, organization: OrganizationId, before: int | None, limit: int, wanted: AuditFilter
     ) -> tuple[list[RecordedEvent], int]:

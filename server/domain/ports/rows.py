@@ -95,8 +95,8 @@ class MainKeys(Protocol):
     def are_known(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
         """Return those of the object ids that are the common key's, or a main key's that the token is to hold."""
 
-    def with_object(self, after: tuple[OrganizationId, ObjectId] | None, limit: int) -> list[MainKey]:
-        """Return up to `limit` uploaded main keys that are to be in the token, by organisation and id, after that."""
+    def walk(self, after: tuple[OrganizationId, ObjectId] | None, limit: int) -> list[MainKey]:
+        """Return up to `limit` main keys of all organisations, by organisation and id, those after `after`."""
 
     def common(self) -> tuple[ObjectId, bytes] | None:
         """Return the common key's object id and fingerprint (32 bytes), or None before it was made."""
