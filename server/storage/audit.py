@@ -206,7 +206,7 @@ class Audit(Part, ports.Audit):
             .where(audit_checkpoints.c.organization == audit_logs.c.organization)
             .scalar_subquery()
         )
-        query = sa.select(audit_logs.c.organization).where(audit_logs.c.size > sa.func.coalesce(newest, 0))
+        query = sa.select(audit_logs.c.organization).where(audit_logs.c.size != sa.func.coalesce(newest, 0))
         if after is not None:
             query = query.where(audit_logs.c.organization > after)
         return self.column(query.order_by(audit_logs.c.organization).limit(limit))

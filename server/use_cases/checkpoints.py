@@ -9,10 +9,11 @@ from datetime import timedelta
 
 from server.domain.audit_encoding import encoded
 from server.domain.checkpoints import AuditKey, Checkpoint, TreeHead
-from server.domain.errors import ConcurrentChangeError, TokenUnavailableError
-from server.domain.ids import OrganizationId
+from server.domain.errors import ConcurrentChangeError, StateDamagedError, TokenUnavailableError
+from server.domain.ids import OrganizationId, OrganizationName
 from server.domain.merkle import leaf_hash, node_hash, root_hash
 from server.domain.ports import Transaction
+from server.use_cases.authority import passing_over_damage
 from server.use_cases.environment import Environment
 
 TILE = 8
@@ -63,6 +64,23 @@ def _folded(hashes: Sequence[bytes]) -> bytes:
     return hashes[0]
 
 
+def _demand_grown(newest: Checkpoint | None, size: int, tree: Tree) -> None:
+    """Return if the log still begins with what was signed last: nothing that contradicts it is ever signed.
+
+    Raises:
+        StateDamagedError: it does not.
+    """
+    if newest is None:
+        return
+    signed = newest.head
+    try:
+        is_grown = signed.size <= size and root_hash(signed.size, tree.node) == signed.root
+    except ValueError:  # Events are missing.
+        is_grown = False
+    if not is_grown:
+        raise StateDamagedError(f"the audit log of {OrganizationName(signed.organization)}")
+
+
 class Checkpoints:
     """Signs checkpoints."""
 
@@ -86,6 +104,7 @@ class Checkpoints:
         """Return a checkpoint of the log as it is now, or was a second ago.
 
         Raises:
+            StateDamagedError: the log contradicts what was signed before.
             TokenUnavailableError, StorageUnavailableError: try again later.
         """
         with self._env.storage.read() as tx:
@@ -99,6 +118,7 @@ class Checkpoints:
         """Return a checkpoint that an event is in.
 
         Raises:
+            StateDamagedError: the log contradicts what was signed before.
             TokenUnavailableError, StorageUnavailableError: try again later.
         """
         with self._env.storage.read() as tx:
@@ -109,7 +129,9 @@ class Checkpoints:
         key = self.key()
         self._grow(organization, size)
         with self._env.storage.read() as tx:
-            root = root_hash(size, Tree(tx, organization).node)
+            tree = Tree(tx, organization)
+            _demand_grown(tx.audit.newest_checkpoint(organization), size, tree)
+            root = root_hash(size, tree.node)
         head = TreeHead(organization, size, root, self._env.clock())
         checkpoint = Checkpoint(head, key.fingerprint, self._env.custody.sign(key, head.signed_bytes))
         try:
@@ -145,7 +167,8 @@ class Checkpoints:
         with self._env.storage.read() as tx:
             behind = tx.audit.behind(self._after, _AT_ONCE)
         for organization in behind:
-            self.fresh(organization)
+            with passing_over_damage():
+                self.fresh(organization)
             self._after = organization
         if not behind:
             self._after = None

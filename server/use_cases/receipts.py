@@ -16,7 +16,7 @@ from server.domain.merkle import inclusion_path
 from server.domain.ports import Transaction
 from server.domain.receipts import RECEIPT, Receipt, act_of
 from server.domain.roles import Caller, Operation, authorize
-from server.use_cases.authority import BrokenRowsError, read_authority
+from server.use_cases.authority import BrokenRowsError, passing_over_damage, read_authority
 from server.use_cases.checkpoints import Checkpoints, Tree
 from server.use_cases.environment import Environment
 
@@ -31,16 +31,19 @@ class Receipts:
         self._checkpoints = Checkpoints(env)
 
     def sign_pending(self) -> int:
-        """Sign the receipts that wait for it, up to fifty; return how many.
+        """Sign the receipts that wait for it, up to fifty; return how many. Those of a damaged log go on waiting.
 
         Raises:
             TokenUnavailableError, StorageUnavailableError: try again later.
         """
         with self._env.storage.read() as tx:
             pending = tx.audit.pending_receipts(_AT_ONCE)
+        signed = 0
         for organization, sequence in pending:
-            self.of(AuditEventName(organization, sequence))
-        return len(pending)
+            with passing_over_damage():
+                self.of(AuditEventName(organization, sequence))
+                signed += 1
+        return signed
 
     def of(self, name: AuditEventName) -> Receipt:
         """Return the receipt of an event, signed now if it was not before.

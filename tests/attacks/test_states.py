@@ -1,9 +1,15 @@
-"""States, rules and approvals that are edited by hand: the audit log tells others, and nothing is done by them."""
+"""States, rules and approvals that are edited by hand: the audit log tells others, and nothing is done by them.
+
+Nor does it help to edit the log.
+"""
+
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from server.domain.approvals import Act, ApprovalRule, ExactAct
+from server.domain.audit import AuditAction, AuditEvent
 from server.domain.etags import etag_of_main_key
 from server.domain.ids import ApprovalName, MainKeyName
 from server.domain.main_keys import State
@@ -16,6 +22,12 @@ def revoked(world, owner):
     world.do.main_key_moves.revoke(world.admin(owner.id), owner.main_key)
     assert owner.reason() == "ORGANIZATION_LOCKED"
     return owner
+
+
+def tell_of_a_rule(world, organization, approvals: int) -> None:
+    changed = AuditAction.APPROVAL_RULE_CHANGED
+    with world.storage.write() as tx:
+        tx.audit.append(AuditEvent(organization, world.now, "a test", changed, None, to_state=f"{approvals}_APPROVALS"))
 
 
 def is_told(owner) -> bool:
@@ -120,3 +132,64 @@ def test_an_approval_that_nobody_gave_is_none(world, guarded, write):
         tx.approvals.add(given)
     assert refusal(world.do.main_key_moves.revoke, world.admin(guarded.id), name) == "STATE_DAMAGED"
     assert guarded.is_well()
+
+
+@pytest.fixture
+def unguarded(world):
+    """What keeps the log is gone, for who owns the database."""
+    with world.storage.connected(writes=True) as connection:
+        triggers = connection.execute(
+            sa.text(
+                "SELECT name, sql FROM sqlite_master"
+                " WHERE type = 'trigger' AND tbl_name IN ('audit_events', 'audit_receipts')"
+            )
+        ).all()
+        for name, _ in triggers:
+            connection.execute(sa.text(f"DROP TRIGGER {name}"))
+    yield
+    with world.storage.connected(writes=True) as connection:
+        for _, statement in triggers:
+            connection.execute(sa.text(statement))
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        ["UPDATE audit_events SET actor = 'somebody else' WHERE organization = :org AND action = 'MAIN_KEY_MOVED'"],
+        ["UPDATE audit_events SET to_state = 'ACTIVE' WHERE organization = :org AND to_state = 'REVOKED'"],
+        [
+            "DELETE FROM audit_receipts WHERE organization = :org",
+            "DELETE FROM audit_events WHERE organization = :org AND to_state = 'REVOKED'",
+            "UPDATE audit_logs SET size = size - 1 WHERE organization = :org",
+        ],
+    ],
+    ids=["another actor", "another state", "the last event is gone"],
+)
+def test_a_log_that_contradicts_what_was_signed_is_not_signed_again(world, owner, write, unguarded, edits):
+    owner.is_well()
+    world.pass_time(timedelta(hours=1))
+    world.do.main_key_moves.revoke(world.admin(owner.id), owner.main_key)
+    world.steward()
+    last = world.do.read_audit.checkpoint(world.admin(owner.id), owner.id).checkpoint
+    for edit in edits:
+        write(edit, org=owner.id)
+    for approvals in (1, 2, 3):
+        # It does not become good by growing.
+        tell_of_a_rule(world, owner.id, approvals)
+    world.pass_time(timedelta(hours=1))
+    world.steward()
+    assert refusal(world.do.read_audit.checkpoint, world.admin(owner.id), owner.id) == "STATE_DAMAGED"
+    with world.storage.read() as tx:
+        assert tx.audit.newest_checkpoint(owner.id) == last
+
+
+def test_a_log_that_is_cut_off_is_noticed(world, owner, write, unguarded, caplog):
+    world.pass_time(timedelta(hours=1))
+    world.steward()
+    write("DELETE FROM audit_receipts WHERE organization = :org", org=owner.id)
+    write("DELETE FROM audit_events WHERE organization = :org AND sequence > 2", org=owner.id)
+    write("UPDATE audit_logs SET size = 2 WHERE organization = :org", org=owner.id)
+    world.pass_time(timedelta(hours=1))
+    caplog.clear()
+    world.steward()
+    assert any(f"the audit log of organizations/{owner.id}" in getattr(it, "text", "") for it in caplog.records)

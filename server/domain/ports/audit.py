@@ -61,7 +61,7 @@ class Audit(Protocol):
         """Return the newest checkpoint, or None."""
 
     def behind(self, after: OrganizationId | None, limit: int) -> list[OrganizationId]:
-        """Return up to `limit` organisations with events beyond their newest checkpoint, by id, those after `after`."""
+        """Return up to `limit` organisations whose log is not that of their newest checkpoint, by id, after `after`."""
 
     def pending_receipts(self, limit: int) -> list[tuple[OrganizationId, int]]:
         """Return up to `limit` events, by organisation and number, of which a receipt is still to be signed."""
