@@ -364,7 +364,6 @@ class Cryptoki:
     def _crypt(self, function: str, session: int, data: bytes) -> bytes:
         size = len(data)
         output = self._own.output if size <= _USUAL_SIZE else Output(size + _MOST_ADDED)
-        output.prepare()
         try:
             self._call(function, session, data, size, output.buffer, output.size_pointer)
         except BaseException:

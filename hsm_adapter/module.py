@@ -64,7 +64,15 @@ class Module:
 
     @contextmanager
     def in_use(self) -> Iterator[int]:
-        """Keep the module from being restarted for a block, which gets the generation.
+        """Keep the module from being restarted for a block, which gets the generation; raises as `enter`."""
+        generation = self.enter()
+        try:
+            yield generation
+        finally:
+            self.leave()
+
+    def enter(self) -> int:
+        """Keep the module from being restarted until `leave`, and return the generation.
 
         Raises:
             HsmUnavailableError: this is a forked child, or a restart takes too long.
@@ -73,19 +81,21 @@ class Module:
             # The parent's sessions would go on working here, on the same token, unnoticed.
             raise HsmUnavailableError("A forked process must open the token itself.")
         with self._lock:
-            self._await_restart()
+            if self._restarting:
+                self._await_restart()
             self._users += 1
-        try:
-            yield self.generation
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._restarting:
-                    self._changed.notify_all()
+            return self.generation
+
+    def leave(self) -> None:
+        """Let the module be restarted, as far as this user is concerned."""
+        with self._lock:
+            self._users -= 1
+            if self._restarting:
+                self._changed.notify_all()
 
     def _await_restart(self) -> None:
         """Return when no restart is under way; for who has the lock."""
-        if self._restarting and not self._changed.wait_for(lambda: not self._restarting, _PATIENCE):
+        if not self._changed.wait_for(lambda: not self._restarting, _PATIENCE):
             raise HsmUnavailableError("The PKCS#11 module is being initialised anew.")
 
     def restart(self, seen: int) -> bool:

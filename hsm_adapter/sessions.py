@@ -107,7 +107,8 @@ class SessionPool:
         if not beyond_limit:
             self._take_place()
         try:
-            with self._module.in_use() as generation:
+            generation = self._module.enter()
+            try:
                 session = self._take(generation, wanted)
                 try:
                     yield session
@@ -118,6 +119,8 @@ class SessionPool:
                     raise
                 finally:
                     self._give_back(session)
+            finally:
+                self._module.leave()
         finally:
             if not beyond_limit:
                 self._places.put(None)

@@ -238,30 +238,33 @@ class GcmCall(MechanismCall):
 
 
 class Output:
-    """Memory for what functions write, used again and again by one thread; what was written does not stay in it."""
+    """Memory for what functions write, used again and again by one thread; what was written does not stay in it.
+
+    Attributes:
+        buffer: where a function writes to.
+        size_pointer: the room, which the function replaces by the size of what it wrote.
+    """
 
     def __init__(self, room: int) -> None:
         """Have `room` bytes."""
         self._room = room
         self._memory = memoryview(bytearray(room))
-        self._size = c_ulong()
+        self._size = c_ulong(room)
         self.buffer = (c_char * room).from_buffer(self._memory)
         self.size_pointer = byref(self._size)
-
-    def prepare(self) -> None:
-        """Say to the function that is called next how much room there is."""
-        self._size.value = self._room
 
     def take(self) -> bytes:
         """Return what was written, and overwrite it."""
         size = self._size.value
         written = bytes(self._memory[:size])
         self._memory[:size] = bytes(size)
+        self._size.value = self._room
         return written
 
     def clear(self) -> None:
         """Overwrite everything: who knows what a function wrote that failed."""
         self._memory[:] = bytes(self._room)
+        self._size.value = self._room
 
 
 ATTRIBUTE_POINTER = POINTER(CkAttribute)

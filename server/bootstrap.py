@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import hsm_adapter
 from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, TokenMissingError
@@ -72,9 +73,8 @@ class UnfitTokenError(Exception):
     """The token cannot do the job, or is not there; the message says why."""
 
 
-def utc_now() -> datetime:
-    """Return the present moment, aware UTC."""
-    return datetime.now(UTC)
+utc_now = partial(datetime.now, UTC)
+"""Returns the present moment, aware UTC."""
 
 
 def new_id() -> ObjectId:
@@ -82,9 +82,8 @@ def new_id() -> ObjectId:
     return object_id(secrets.token_bytes(16))
 
 
-def monotonic() -> float:
-    """Return the seconds since the machine was started, those that it slept through included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+monotonic = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+"""Returns the seconds since the machine was started, those that it slept through included."""
 
 
 def sleep_until(moment: float) -> None:

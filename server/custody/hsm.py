@@ -88,29 +88,22 @@ def _translated(
 class _KeksInUse(KeksInUse):
     """KEKs in the token, in the domain's terms."""
 
-    def __init__(self, keks: hsm_adapter.KeksInUse, first: tuple[UsableKek, KekToUse]) -> None:
+    def __init__(self, keks: hsm_adapter.KeksInUse) -> None:
         self._keks = keks
-        self._known = {first[0].id: first}
 
     @override
     def encrypt(self, kek: UsableKek, plaintext: bytes, associated_data: bytes) -> bytes:
         try:
-            return self._keks.encrypt(self._named(kek), plaintext, associated_data)
+            return self._keks.encrypt(_to_use(kek), plaintext, associated_data)
         except HsmError as error:
             raise _translation(error, missing=MainKeyMissingError) from error
 
     @override
     def decrypt(self, kek: UsableKek, sealed: bytes, associated_data: bytes) -> bytes:
         try:
-            return self._keks.decrypt(self._named(kek), sealed, associated_data)
+            return self._keks.decrypt(_to_use(kek), sealed, associated_data)
         except HsmError as error:
             raise _translation(error, WrappedKeyRejectedError, MainKeyMissingError) from error
-
-    def _named(self, kek: UsableKek) -> KekToUse:
-        known = self._known.get(kek.id)
-        if known is None or known[0] is not kek:
-            known = self._known[kek.id] = kek, _to_use(kek)
-        return known[1]
 
 
 @lru_cache(maxsize=10_000)
@@ -246,18 +239,16 @@ class HsmCustody(Custody):
 
     @override
     def with_keks(self, work: Callable[[KeksInUse], T], first: UsableKek) -> T:
-        named = _to_use(first)
-
         def run(keks: hsm_adapter.KeksInUse) -> T:
             try:
-                return work(_KeksInUse(keks, (first, named)))
+                return work(_KeksInUse(keks))
             except MainKeyMissingError as error:
                 if isinstance(error.__cause__, hsm_adapter.ObjectMissingError):
                     raise error.__cause__ from None  # So that the adapter looks again.
                 raise
 
         try:
-            return self._token.with_keks(run, first=named)
+            return self._token.with_keks(run, first=_to_use(first))
         except HsmError as error:
             raise _translation(error, missing=MainKeyMissingError) from error
 

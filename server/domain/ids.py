@@ -6,7 +6,7 @@ digits. Resource names follow AIP-122: `organizations/{organization}/{collection
 
 import re
 from dataclasses import dataclass
-from typing import NewType, Self
+from typing import ClassVar, NewType, Self
 
 from server.domain.errors import MalformedNameError
 
@@ -45,9 +45,7 @@ class _Child:
     organization: OrganizationId
     id: ObjectId
 
-    @classmethod
-    def collection(cls) -> str:
-        raise NotImplementedError
+    collection: ClassVar[str]
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -59,11 +57,9 @@ class _Child:
         head, _, rest = name.partition("/")
         organization, _, rest = rest.partition("/")
         collection, _, last = rest.partition("/")
-        well_formed = (
-            head == "organizations" and _ORGANIZATION.fullmatch(organization) and collection == cls.collection()
-        )
+        well_formed = head == "organizations" and _ORGANIZATION.fullmatch(organization) and collection == cls.collection
         if not well_formed or not (_OBJECT.fullmatch(last) or cls._is_special(last)):
-            raise MalformedNameError("name", f"organizations/ORGANIZATION/{cls.collection()}/ID")
+            raise MalformedNameError("name", f"organizations/ORGANIZATION/{cls.collection}/ID")
         return cls(OrganizationId(organization), ObjectId(last))
 
     @classmethod
@@ -71,25 +67,19 @@ class _Child:
         return False
 
     def __str__(self) -> str:
-        return f"organizations/{self.organization}/{self.collection()}/{self.id}"
+        return f"organizations/{self.organization}/{self.collection}/{self.id}"
 
 
 class WrappingKeyName(_Child):
     """`organizations/{organization}/wrappingKeys/{wrapping_key}`."""
 
-    @classmethod
-    def collection(cls) -> str:
-        """Return the collection's id."""
-        return "wrappingKeys"
+    collection = "wrappingKeys"
 
 
 class MainKeyName(_Child):
     """`organizations/{organization}/mainKeys/{main_key}`."""
 
-    @classmethod
-    def collection(cls) -> str:
-        """Return the collection's id."""
-        return "mainKeys"
+    collection = "mainKeys"
 
     @classmethod
     def _is_special(cls, last: str) -> bool:
@@ -99,19 +89,13 @@ class MainKeyName(_Child):
 class KekName(_Child):
     """`organizations/{organization}/keks/{kek}`."""
 
-    @classmethod
-    def collection(cls) -> str:
-        """Return the collection's id."""
-        return "keks"
+    collection = "keks"
 
 
 class RotationName(_Child):
     """`organizations/{organization}/rotations/{rotation}`."""
 
-    @classmethod
-    def collection(cls) -> str:
-        """Return the collection's id."""
-        return "rotations"
+    collection = "rotations"
 
 
 _SEQUENCE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -143,10 +127,7 @@ class AuditEventName:
 class ApprovalName(_Child):
     """`organizations/{organization}/approvals/{approval}`."""
 
-    @classmethod
-    def collection(cls) -> str:
-        """Return the collection's id."""
-        return "approvals"
+    collection = "approvals"
 
 
 @dataclass(frozen=True, slots=True)

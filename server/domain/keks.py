@@ -49,9 +49,9 @@ class Kek:
         return max(0, ENCRYPTIONS_LIMIT - self.reserved_encryptions)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class UsableKek:
-    """A version of a KEK, and all that is needed to use it."""
+    """A version of a KEK, and all that is needed to use it. One that is read again is another one."""
 
     organization: OrganizationId
     id: ObjectId

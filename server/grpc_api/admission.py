@@ -7,8 +7,7 @@ administrators, operators and health.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 import grpc
@@ -56,9 +55,8 @@ class Admission:
             self._places.put(None)
         self._token_answers = token_answers
 
-    @contextmanager
-    def turn(self, caller: WaitingCaller) -> Iterator[None]:
-        """Have a place for a block.
+    def enter(self, caller: WaitingCaller) -> None:
+        """Wait for a place, which is kept until `leave`.
 
         Raises:
             TokenHangsError: a call hangs in the token, so there is no telling when a place gets free.
@@ -72,19 +70,22 @@ class Admission:
                 raise OverloadedError
             self._here += 1
         try:
-            self._take_place(caller)
-            try:
-                caller.demand()
-                yield
-            finally:
-                self._places.put(None)
-        finally:
-            with self._lock:
-                self._here -= 1
-
-    def _take_place(self, caller: WaitingCaller) -> None:
-        try:
             self._places.get(timeout=min(_PATIENCE, caller.seconds_left()))
         except Empty:
+            self._go()
             caller.demand()
             raise TokenExhaustedError from None
+        try:
+            caller.demand()
+        except CallerGoneError:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._places.put(None)
+        self._go()
+
+    def _go(self) -> None:
+        with self._lock:
+            self._here -= 1

@@ -30,6 +30,7 @@ _TICK = 0.5
 """Seconds between two looks of a stream; a message is sent at least each second one."""
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=Message)
 M = TypeVar("M", bound=Message)
 
 
@@ -57,13 +58,18 @@ class Boundary:
             _abort(context, error)
 
     def _caller(self, context: grpc.ServicerContext) -> Caller:
+        caller = self._proven(context)
+        if not context.is_active():
+            # It has gone while the call waited for a thread. What nobody waits for is not begun.
+            raise CallerGoneError
+        return caller
+
+    def _proven(self, context: grpc.ServicerContext) -> Caller:
+        """Return the caller, which may be gone."""
         caller = self._callers.of(context)
         call = current_call()
         if call is not None:
             call.caller = caller.identity
-        if not context.is_active():
-            # It has gone while the call waited for a thread. What nobody waits for is not begun.
-            raise CallerGoneError
         return caller
 
     def admit(self, context: grpc.ServicerContext, *, with_certificate: bool = False) -> None:
@@ -82,31 +88,49 @@ class Boundary:
         """Answer as `answer` does; a request that was carried out before is told the same again."""
         return self.answer(context, once(answer, work))
 
-    def answer_in_turn(self, context: grpc.ServicerContext, work: Callable[[Caller, Wanted], T]) -> T:
+    def answer_in_turn(self, context: grpc.ServicerContext, request: Q, work: Callable[[Caller, Q, Wanted], T]) -> T:
         """Answer as `answer` does, when it is the call's turn to ask the token: for what services ask at speed.
 
         `work` is given what says whether its answer is still wanted; it should ask between the items of a batch.
         """
-        return self.answer(context, lambda caller: self._in_turn(WaitingCaller(context), caller, work))
+        try:
+            return self._in_turn(context, WaitingCaller(context), request, work)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            _abort(context, error)
 
     def outcome_in_turn(
-        self, context: grpc.ServicerContext, waiting: WaitingCaller, work: Callable[[Caller, Wanted], T]
+        self,
+        context: grpc.ServicerContext,
+        waiting: WaitingCaller,
+        request: Q,
+        work: Callable[[Caller, Q, Wanted], T],
     ) -> T | Status:
         """Return what `answer_in_turn` would answer, or the status of what went wrong: the call, a stream, goes on.
 
         Args:
             context: of the call.
             waiting: its caller, one for the whole stream.
+            request: what is asked now.
             work: as in `answer_in_turn`.
         """
         try:
-            return self._in_turn(waiting, self._caller(context), work)
+            return self._in_turn(context, waiting, request, work)
         except Exception as error:  # noqa: BLE001 - as in `answer`
             return _told(error)
 
-    def _in_turn(self, waiting: WaitingCaller, caller: Caller, work: Callable[[Caller, Wanted], T]) -> T:
-        with self._admission.turn(waiting):
-            return work(caller, waiting.demand)
+    def _in_turn(
+        self,
+        context: grpc.ServicerContext,
+        waiting: WaitingCaller,
+        request: Q,
+        work: Callable[[Caller, Q, Wanted], T],
+    ) -> T:
+        caller = self._proven(context)
+        self._admission.enter(waiting)
+        try:
+            return work(caller, request, waiting.demand)
+        finally:
+            self._admission.leave()
 
     def objection(self, context: grpc.ServicerContext, look: Callable[[Caller], None]) -> Exception | None:
         """Return what `look` raises about this caller, if anything; any thread may ask."""

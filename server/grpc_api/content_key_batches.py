@@ -5,7 +5,6 @@ its result is replaced by what was really wrong with it.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from keystead.v1 import content_key_service_pb2 as messages
 
@@ -22,7 +21,6 @@ _DEFAULT_SIZE = 32
 """Bytes of a generated content key."""
 
 _ItemMessage = messages.WrapContentKeysItem | messages.UnwrapContentKeysItem | messages.RewrapContentKeysItem
-T = TypeVar("T")
 
 
 class ContentKeyBatches:
@@ -53,10 +51,10 @@ class ContentKeyBatches:
     ) -> messages.WrapContentKeysResponse:
         """Answer with wrapped content keys."""
         faults, items = _examined(request.items, "plaintext")
-        results = _merged(faults, self._do.wrap_content_keys(caller, KekName.parse(request.kek), items, wanted))
+        results = self._do.wrap_content_keys(caller, KekName.parse(request.kek), items, wanted)
         answer = messages.WrapContentKeysResponse()
-        for item, result in zip(request.items, results, strict=True):
-            _tell_wrapped(answer.results.add(), item, result)
+        for item, fault, result in zip(request.items, faults, results, strict=True):
+            _tell_wrapped(answer.results.add(), item, fault or result)
         return answer
 
     def unwrap(
@@ -65,10 +63,10 @@ class ContentKeyBatches:
         """Answer with content keys in clear."""
         faults, items = _examined(request.items, "wrapped")
         organization = OrganizationName.parse(request.parent).id
-        results = _merged(faults, self._do.unwrap_content_keys(caller, organization, items, wanted))
+        results = self._do.unwrap_content_keys(caller, organization, items, wanted)
         answer = messages.UnwrapContentKeysResponse()
-        for item, result in zip(request.items, results, strict=True):
-            _tell_unwrapped(answer.results.add(), item, result)
+        for item, fault, result in zip(request.items, faults, results, strict=True):
+            _tell_unwrapped(answer.results.add(), item, fault or result)
         return answer
 
     def rewrap(
@@ -78,10 +76,10 @@ class ContentKeyBatches:
         faults, items = _examined(request.items, "wrapped")
         organization = OrganizationName.parse(request.parent).id
         kek = KekName.parse(request.kek) if request.kek else None
-        results = _merged(faults, self._do.rewrap_content_keys(caller, organization, items, kek=kek, wanted=wanted))
+        results = self._do.rewrap_content_keys(caller, organization, items, kek=kek, wanted=wanted)
         answer = messages.RewrapContentKeysResponse()
-        for item, result in zip(request.items, results, strict=True):
-            _tell_rewrapped(answer.results.add(), item, result)
+        for item, fault, result in zip(request.items, faults, results, strict=True):
+            _tell_rewrapped(answer.results.add(), item, fault or result)
         return answer
 
     def any_of(
@@ -116,10 +114,6 @@ def _examined(
         (b"" if fault else getattr(item, field), item.context) for item, fault in zip(items, faults, strict=True)
     ]
     return faults, taken
-
-
-def _merged(faults: list[ChecksumMismatchError | None], results: Sequence[T]) -> list[T | ChecksumMismatchError]:
-    return [fault or result for fault, result in zip(faults, results, strict=True)]
 
 
 def _is_verified(item: _ItemMessage, field: str, result: object) -> bool:

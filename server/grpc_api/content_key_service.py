@@ -10,6 +10,7 @@ from keystead.v1.content_key_service_pb2_grpc import ContentKeyServiceServicer
 from typing_extensions import override
 
 from server.domain.ids import KekName, OrganizationName
+from server.domain.ports import Wanted
 from server.domain.roles import Caller, Operation, authorize
 from server.grpc_api import convert
 from server.grpc_api.admission import WaitingCaller
@@ -43,11 +44,14 @@ class ContentKeyService(ContentKeyServiceServicer):
 
     @override
     def CreateKek(self, request: messages.CreateKekRequest, context: grpc.ServicerContext) -> pb.Kek:
+        return self._boundary.answer_in_turn(context, request, self._create_kek)
+
+    def _create_kek(self, caller: Caller, request: messages.CreateKekRequest, _wanted: Wanted) -> pb.Kek:
         def work(caller: Caller) -> pb.Kek:
             parent = OrganizationName.parse(request.parent).id
             return convert.kek(self._do.create_kek(caller, parent, terms_of(request, convert.kek)))
 
-        return self._boundary.answer_in_turn(context, lambda caller, _: once(pb.Kek, work)(caller))
+        return once(pb.Kek, work)(caller)
 
     @override
     def GetKek(self, request: messages.GetKekRequest, context: grpc.ServicerContext) -> pb.Kek:
@@ -69,33 +73,25 @@ class ContentKeyService(ContentKeyServiceServicer):
     def GenerateContentKeys(
         self, request: messages.GenerateContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.GenerateContentKeysResponse:
-        return self._boundary.answer_in_turn(
-            context, lambda caller, wanted: self._batches.generate(caller, request, wanted)
-        )
+        return self._boundary.answer_in_turn(context, request, self._batches.generate)
 
     @override
     def WrapContentKeys(
         self, request: messages.WrapContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.WrapContentKeysResponse:
-        return self._boundary.answer_in_turn(
-            context, lambda caller, wanted: self._batches.wrap(caller, request, wanted)
-        )
+        return self._boundary.answer_in_turn(context, request, self._batches.wrap)
 
     @override
     def UnwrapContentKeys(
         self, request: messages.UnwrapContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.UnwrapContentKeysResponse:
-        return self._boundary.answer_in_turn(
-            context, lambda caller, wanted: self._batches.unwrap(caller, request, wanted)
-        )
+        return self._boundary.answer_in_turn(context, request, self._batches.unwrap)
 
     @override
     def RewrapContentKeys(
         self, request: messages.RewrapContentKeysRequest, context: grpc.ServicerContext
     ) -> messages.RewrapContentKeysResponse:
-        return self._boundary.answer_in_turn(
-            context, lambda caller, wanted: self._batches.rewrap(caller, request, wanted)
-        )
+        return self._boundary.answer_in_turn(context, request, self._batches.rewrap)
 
     @override
     def StreamContentKeys(
@@ -104,9 +100,7 @@ class ContentKeyService(ContentKeyServiceServicer):
         waiting = WaitingCaller(context)
 
         def reply(request: messages.StreamContentKeysRequest) -> messages.StreamContentKeysResponse:
-            outcome = self._boundary.outcome_in_turn(
-                context, waiting, lambda caller, wanted: self._batches.any_of(caller, request, wanted)
-            )
+            outcome = self._boundary.outcome_in_turn(context, waiting, request, self._batches.any_of)
             if isinstance(outcome, Status):
                 return messages.StreamContentKeysResponse(id=request.id, status=outcome)
             return outcome

@@ -17,7 +17,11 @@ Context = grpc.ServicerContext
 
 
 class Doorkeeper(grpc.ServerInterceptor):
-    """Asks of every call of others' services, and of none, who is calling."""
+    """Asks of every call of others' services, and of none, who is calling.
+
+    Attributes:
+        unknown: what answers methods that do not exist.
+    """
 
     def __init__(self, boundary: Boundary, ours: frozenset[str]) -> None:
         """Remember whom to leave alone.
@@ -28,6 +32,7 @@ class Doorkeeper(grpc.ServerInterceptor):
         """
         self._boundary = boundary
         self._ours = ours
+        self.unknown: Handler = grpc.stream_stream_rpc_method_handler(self._nothing)
 
     @override
     def intercept_service(
@@ -35,7 +40,7 @@ class Doorkeeper(grpc.ServerInterceptor):
     ) -> "Handler | None":
         handler = continuation(details)
         if handler is None:
-            return grpc.stream_stream_rpc_method_handler(self._nothing)
+            return self.unknown
         if details.method.split("/")[1] in self._ours:
             return handler
         return self._guarded(handler)

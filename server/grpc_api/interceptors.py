@@ -26,25 +26,37 @@ A = TypeVar("A")
 class Observer(grpc.ServerInterceptor):
     """Counts calls, those that wait for a thread included in their times.
 
-    What a method is wrapped in is made once, at its first call; calls of methods that do not exist are not counted.
+    What a method is wrapped in is made once, at its first call, and whatever comes behind this is asked only then.
+    Calls of methods that do not exist are not counted.
     """
 
-    def __init__(self, counts: CallCounts, tracing: Tracing | None, refused: Callable[[Refusal], None]) -> None:
+    def __init__(
+        self, counts: CallCounts, tracing: Tracing | None, refused: Callable[[Refusal], None], unknown: Handler
+    ) -> None:
+        """Have seen no call yet.
+
+        Args:
+            counts: what is counted.
+            tracing: makes traces of calls, if they are wanted.
+            refused: is told what is to be recorded of refusals.
+            unknown: what answers methods that do not exist.
+        """
         self._counts = counts
         self._tracing = tracing
         self._refused = refused
+        self._unknown = unknown
         self._observed: dict[str, Handler] = {}
 
     @override
     def intercept_service(
         self, continuation: "Callable[[Details], Handler | None]", details: Details
     ) -> "Handler | None":
-        handler = continuation(details)
         begin_call(details.invocation_metadata)
-        if handler is None:
-            return None
         observed = self._observed.get(details.method)
         if observed is None:
+            handler = continuation(details)
+            if handler is None or handler is self._unknown:
+                return handler
             observed = self._observed[details.method] = self._observe(details.method, handler)
         return observed
 
@@ -71,22 +83,22 @@ class Observer(grpc.ServerInterceptor):
 
 
 class _Noted:
-    """What is written down of the calls of one method."""
+    """What is written down of the calls of one method.
+
+    Attributes:
+        changes: whether the method changes anything.
+    """
 
     def __init__(self, method: str, refused: Callable[[Refusal], None], *, changes: bool) -> None:
         self._method = method
         self._refused = refused
-        self._changes = changes
+        self.changes = changes
 
-    def begun(self, request: Any, call: CurrentCall) -> None:  # noqa: ANN401 - whichever message the method takes
-        if self._changes:
-            call.request_id = request_id_of(request)
-
-    def ended(self, request: Any, call: CurrentCall, code: str | None) -> None:  # noqa: ANN401 - likewise
-        if self._changes:
+    def ended(self, request: Any, call: CurrentCall, code: str | None) -> None:  # noqa: ANN401 - whichever message the method takes
+        if self.changes:
             log_change(self._method, request, call, code or "OK")
         if call.reason:
-            refusal = refusal_of(self._method, request, call, changes=self._changes)
+            refusal = refusal_of(self._method, request, call, changes=self.changes)
             if refusal is not None:
                 self._refused(refusal)
 
@@ -99,8 +111,8 @@ def _answer(
     def answer(request: R, context: Context) -> A:
         call = _current()
         counts.begun()
-        if noted is not None:
-            noted.begun(request, call)
+        if noted is not None and noted.changes:
+            call.request_id = request_id_of(request)
         code: str | None = "UNKNOWN"
         try:
             response = behaviour(request, context)
@@ -108,7 +120,7 @@ def _answer(
         finally:
             code = code_of(context, code)
             counts.ended(code, perf_counter() - call.began)
-            if noted is not None:
+            if noted is not None and (noted.changes or call.reason):
                 noted.ended(request, call, code)
         return response
 

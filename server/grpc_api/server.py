@@ -156,6 +156,7 @@ def serve(
     threads = listen.sessions + listen.queue + _RESERVE_THREADS + WATCHERS_LIMIT
     # One session is kept for administrators and health.
     boundary = Boundary(callers, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)
+    doorkeeper = Doorkeeper(boundary, frozenset(SERVICES))
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="call"),
         options=(
@@ -171,8 +172,8 @@ def serve(
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,
         interceptors=[
-            Doorkeeper(boundary, frozenset(SERVICES)),
-            Observer(numbers.calls, tracing, use_cases.records.refused),
+            Observer(numbers.calls, tracing, use_cases.records.refused, doorkeeper.unknown),
+            doorkeeper,
         ],
     )
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(

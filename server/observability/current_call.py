@@ -63,6 +63,5 @@ def begin_call(metadata: Metadata) -> CurrentCall:
     return call
 
 
-def current_call() -> CurrentCall | None:
-    """Return the call that this thread works on; None if it works on its own."""
-    return _current.get()
+current_call = _current.get
+"""Returns the call that this thread works on; None if it works on its own."""

@@ -118,11 +118,17 @@ class Authorities:
         now = self._clock()
         if known is None or known.as_of + self._lease <= now:
             known = self._ask(organization)
-        elif known.snapshot.is_locked:
+        else:
+            snapshot = known.snapshot
+            if not snapshot.is_locked:
+                # What almost every call finds.
+                known.used = now
+                return snapshot
             known = self._ask_again(known)
         known.used = now
-        known.snapshot.demand_unlocked()
-        return known.snapshot
+        snapshot = known.snapshot
+        snapshot.demand_unlocked()
+        return snapshot
 
     def describe(self, organization: OrganizationId) -> tuple[AuthoritySnapshot, float]:
         """Return what is known of an organisation, and for how many seconds a client may rely on it.

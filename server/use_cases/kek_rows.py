@@ -27,8 +27,16 @@ class KekRows:
 
     def find(self, authority: AuthoritySnapshot, keks: Collection[ObjectId]) -> dict[ObjectId, UsableKek]:
         """Return those of the KEKs that exist in the organisation, as they were in its present epoch."""
-        known = {kek: row for kek in keks if (row := self._known(authority, kek))}
-        return known | self.read(authority, frozenset(keks) - known.keys())
+        organization, epoch = authority.organization, authority.epoch
+        known: dict[ObjectId, UsableKek] = {}
+        with self._lock:
+            for kek in keks:
+                row = self._rows.get((organization, kek))
+                if row is not None and row.epoch == epoch:
+                    self._rows.move_to_end((organization, kek))
+                    known[kek] = row
+        missing = frozenset(keks) - known.keys()
+        return known | self.read(authority, missing) if missing else known
 
     def read(self, authority: AuthoritySnapshot, keks: frozenset[ObjectId]) -> dict[ObjectId, UsableKek]:
         """Return those of the KEKs that exist in the organisation, as they are now.
@@ -36,8 +44,6 @@ class KekRows:
         Raises:
             MainKeyMissingError: a KEK is under a main key that has no row.
         """
-        if not keks:
-            return {}
         organization = authority.organization
         with self._storage.read() as tx:
             found = tx.keks.find_many(organization, keks)
@@ -61,11 +67,3 @@ class KekRows:
             while len(self._rows) > _REMEMBERED:
                 self._rows.popitem(last=False)
         return rows
-
-    def _known(self, authority: AuthoritySnapshot, kek: ObjectId) -> UsableKek | None:
-        with self._lock:
-            row = self._rows.get((authority.organization, kek))
-            if row is None or row.epoch != authority.epoch:
-                return None
-            self._rows.move_to_end((authority.organization, kek))
-            return row

@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import grpc
 import pytest
@@ -57,6 +57,16 @@ class Caller(WaitingCaller):
         self._deadline = admission.time.monotonic() + seconds
 
 
+@contextmanager
+def turn(turns: Admission, caller: Caller):
+    """Have a place for a block."""
+    turns.enter(caller)
+    try:
+        yield
+    finally:
+        turns.leave()
+
+
 def test_a_caller_is_waited_for_as_long_as_it_says(calls, call):
     seen: list[float] = []
     calls.answer = lambda caller: seen.append(caller.seconds_left()) or caller.demand()
@@ -88,34 +98,34 @@ def test_more_than_may_wait_are_refused_at_once():
     turns = Admission(2, 0, answers)
     with ExitStack() as kept:
         for _ in range(2):
-            kept.enter_context(turns.turn(Caller()))
-        with pytest.raises(OverloadedError), turns.turn(Caller()):
+            kept.enter_context(turn(turns, Caller()))
+        with pytest.raises(OverloadedError), turn(turns, Caller()):
             pass
-    with turns.turn(Caller()):
+    with turn(turns, Caller()):
         pass
 
 
 def test_nobody_waits_for_ever(monkeypatch):
     monkeypatch.setattr(admission, "_PATIENCE", 0.05)
     turns = Admission(1, 1, answers)
-    with turns.turn(Caller()), pytest.raises(TokenExhaustedError), turns.turn(Caller()):
+    with turn(turns, Caller()), pytest.raises(TokenExhaustedError), turn(turns, Caller()):
         pass
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05])
 def test_nobody_waits_for_longer_than_its_own_deadline(seconds):
     turns = Admission(1, 1, answers)
-    with turns.turn(Caller()), pytest.raises(CallerGoneError), turns.turn(Caller(seconds)):
+    with turn(turns, Caller()), pytest.raises(CallerGoneError), turn(turns, Caller(seconds)):
         pass
-    with turns.turn(Caller()):
+    with turn(turns, Caller()):
         pass
 
 
 def test_what_comes_too_late_is_not_begun_though_there_is_a_place():
     turns = Admission(1, 0, answers)
-    with pytest.raises(CallerGoneError), turns.turn(Caller(0.0)):
+    with pytest.raises(CallerGoneError), turn(turns, Caller(0.0)):
         pass
-    with turns.turn(Caller()):
+    with turn(turns, Caller()):
         pass
 
 
@@ -123,7 +133,7 @@ def test_while_a_call_hangs_nobody_waits():
     def hangs() -> None:
         raise TokenHangsError
 
-    with pytest.raises(TokenHangsError), Admission(1, 1, hangs).turn(Caller()):
+    with pytest.raises(TokenHangsError), turn(Admission(1, 1, hangs), Caller()):
         pass
 
 
@@ -132,10 +142,10 @@ def test_who_waits_gets_the_place_that_is_given_back():
     has_turn = threading.Event()
 
     def take() -> None:
-        with turns.turn(Caller()):
+        with turn(turns, Caller()):
             has_turn.set()
 
-    with turns.turn(Caller()):
+    with turn(turns, Caller()):
         thread = threading.Thread(target=take)
         thread.start()
         assert not has_turn.wait(0.1)
