@@ -43,6 +43,7 @@ from server.grpc_api.health import Checks, HealthWatch
 from server.grpc_api.interceptors import Observer
 from server.grpc_api.main_key_service import MainKeyService
 from server.grpc_api.organization_service import OrganizationService
+from server.grpc_api.reading import Reader
 from server.grpc_api.rotation_service import RotationService
 from server.observability.tracing import Tracing
 from server.observability.worker import WorkerNumbers
@@ -174,6 +175,7 @@ def serve(
         interceptors=[
             Observer(numbers.calls, tracing, use_cases.records.refused, doorkeeper.unknown),
             doorkeeper,
+            Reader(boundary),
         ],
     )
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(

@@ -266,3 +266,33 @@ def test_a_message_over_four_megabytes(home):
         org.user.content_keys.WrapContentKeys(content_keys.WrapContentKeysRequest(kek=kek, items=items))
     assert caught.value.code().name == "RESOURCE_EXHAUSTED"
     org.generate(kek)
+
+
+@pytest.mark.parametrize(
+    ("method", "shape"),
+    [
+        ("keystead.v1.MainKeyService/RevokeMainKey", "unary_unary"),
+        ("keystead.v1.RotationService/WatchRotation", "unary_stream"),
+        ("keystead.v1.ContentKeyService/StreamContentKeys", "stream_stream"),
+        ("grpc.health.v1.Health/Check", "unary_unary"),
+        ("grpc.health.v1.Health/Watch", "unary_stream"),
+        ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
+    ],
+)
+def test_what_is_no_message_is_the_callers_fault_whichever_service_it_is_sent_to(home, method, shape):
+    org, _ = home
+    call = getattr(org.user.channel, shape)(f"/{method}")
+    with refused("INVALID_ARGUMENT", "MALFORMED_REQUEST"):
+        answer = call(iter([b"\xff" * 9]) if shape == "stream_stream" else b"\xff" * 9, timeout=20)
+        if shape != "unary_unary":
+            list(answer)
+
+
+def test_a_stream_answers_what_came_before_what_is_no_message(home):
+    org, kek = home
+    batch = content_keys.StreamContentKeysRequest(id=7, generate=content_keys.GenerateContentKeysRequest(kek=kek))
+    call = org.user.channel.stream_stream("/keystead.v1.ContentKeyService/StreamContentKeys")
+    answers = call(iter([batch.SerializeToString(), b"\xff", batch.SerializeToString()]), timeout=20)
+    assert content_keys.StreamContentKeysResponse.FromString(next(answers)).id == 7
+    with refused("INVALID_ARGUMENT", "MALFORMED_REQUEST"):
+        next(answers)

@@ -5,6 +5,18 @@ from collections.abc import Mapping
 from server.domain.errors.kinds import InvalidArgumentError, PermissionDeniedError, UnauthenticatedError
 
 
+class MalformedRequestError(InvalidArgumentError):
+    """What was sent is no message of the kind that the method takes."""
+
+    reason = "MALFORMED_REQUEST"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request cannot be read: it is no message of the kind that this method takes. Make it with code that "
+            "is generated from the contract, keystead.v1."
+        )
+
+
 class MalformedNameError(InvalidArgumentError):
     """A name or an id has not the form it must have."""
 
