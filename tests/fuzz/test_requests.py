@@ -5,6 +5,7 @@ The methods and their messages are found in the descriptors: a new one is tried 
 
 import json
 import os
+from itertools import islice
 
 import grpc
 import pytest
@@ -26,7 +27,7 @@ from tests.support.service import Refusal, eventually, refusal_of, refusal_told,
 pytestmark = pytest.mark.slow
 
 few = settings(
-    max_examples=12,
+    max_examples=16,
     derandomize=True,
     database=None,
     phases=(Phase.explicit, Phase.generate),  # To shrink an example takes minutes, when each is a call.
@@ -35,7 +36,7 @@ few = settings(
 ROOM = 64 * MIB
 """What the worker may grow by."""
 ANSWERS = 3
-"""Of a stream that does not end by itself, as many are looked at."""
+"""Of a stream of batches as many are looked at, and of one that only answers the first."""
 OURS = REASONS - {"INTERNAL"}
 KINDS_OF_FAULTS = ("Traceback", "Error(", "Exception", "object at 0x", 'File "', "site-packages")
 """What no message for people says."""
@@ -47,27 +48,29 @@ class World:
     def __init__(self, service):
         self.service = service
         self.harmed, self.kept = service.new_organization("harmed"), service.new_organization("kept")
-        self.kek = self.kept.new_kek().name
+        kek = self.kept.new_kek().name
+        (self.content_key,) = self.kept.generate(kek)
         main_key = self.harmed.bring()
         listed = self.harmed.admin.rotations.ListRotations(rotations.ListRotationsRequest(parent=self.harmed.name))
-        self.harmed_names = {
-            "keystead.dev/Organization": self.harmed.name,
-            "keystead.dev/WrappingKey": self.harmed.wrapping_key().name,
-            "keystead.dev/MainKey": main_key.name,
-            "keystead.dev/Rotation": listed.rotations[0].name,
+        names = {
+            "WrappingKey": self.harmed.wrapping_key().name,
+            "MainKey": main_key.name,
+            "Rotation": listed.rotations[0].name,
         }
-        kept_names = {"keystead.dev/Organization": self.kept.name, "keystead.dev/Kek": self.kek}
         self.makers = {
-            self.harmed: MessageMaker(self.harmed.id, self.harmed_names),
-            self.kept: MessageMaker(self.kept.id, kept_names),
+            self.harmed: self.maker(self.harmed, names),
+            self.kept: self.maker(self.kept, {"Kek": kek}),
         }
-        (self.content_key,) = self.kept.generate(self.kek)
         self.processes = self.pids()
         (self.worker,) = service.pids("worker")
         self.resident = Footprint.of(self.worker).resident
 
     def pids(self):
         return self.service.supervisor, self.service.pids("worker"), self.service.pids("steward")
+
+    def maker(self, org, names):
+        known = {f"keystead.dev/{kind}": name for kind, name in names.items()}
+        return MessageMaker(org.name, known, self.content_key.wrapped)
 
     def organization(self, method):
         """The one that requests of a method are about."""
@@ -89,7 +92,7 @@ class World:
             answers = call(iter(requests) if method.client_streaming else requests[0], timeout=20)
             if not method.server_streaming:
                 return checked([answer_type.FromString(answers)])
-            taken = [answer_type.FromString(it) for it, _ in zip(answers, range(ANSWERS), strict=False)]
+            taken = list(map(answer_type.FromString, islice(answers, ANSWERS if method.client_streaming else 1)))
             answers.cancel()
             return checked(taken)
         except grpc.RpcError as error:

@@ -1,4 +1,4 @@
-"""Messages of any kind, made by hypothesis from what the contract says of their fields: good, bad, and absurd values."""
+"""Messages of any kind, made by hypothesis from what the contract says of their fields: good, bad, absurd."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,15 +58,17 @@ class Request:
 class MessageMaker:
     """Makes messages that are about what one organisation has."""
 
-    def __init__(self, organization: str, names: Mapping[str, str]) -> None:
+    def __init__(self, organization: str, names: Mapping[str, str], wrapped: bytes) -> None:
         """Remember what there is.
 
         Args:
-            organization: its id.
+            organization: its resource name.
             names: of something that there is, by the type that the contract gives it.
+            wrapped: a wrapped content key.
         """
-        self._organization = f"organizations/{organization}"
+        self._organization = organization
         self._known = names
+        self._wrapped = wrapped
 
     def requests(self, kind: Descriptor) -> st.SearchStrategy["Request"]:
         """Return messages of a kind as they are sent."""
@@ -74,7 +76,7 @@ class MessageMaker:
 
     def any_of(self, kind: Descriptor, depth: int = DEPTH) -> st.SearchStrategy[Message]:
         """Return messages of a kind: each field left out, or set to a value of those of its type."""
-        fields = {field.name: st.none() | self._field(field, depth) for field in kind.fields if depth or _is_flat(field)}
+        fields = {field.name: self._field(field, depth) for field in kind.fields if depth or _is_flat(field)}
         return st.fixed_dictionaries(fields).map(lambda values: _message(kind, values))
 
     def _field(self, field: FieldDescriptor, depth: int) -> st.SearchStrategy[object]:
@@ -82,7 +84,7 @@ class MessageMaker:
             return st.dictionaries(texts(), texts(), max_size=4) | st.just({f"k{it}": "v" * 200 for it in range(70)})
         one = self._value(field, depth)
         if not field.is_repeated:
-            return one
+            return one if _names_something(field) else st.none() | one
         return st.lists(one, max_size=4) | st.just([_least(field)] * 1001)
 
     def _value(self, field: FieldDescriptor, depth: int) -> st.SearchStrategy[object]:
@@ -95,22 +97,28 @@ class MessageMaker:
         if field.type == _F.TYPE_BOOL:
             return st.booleans()
         if field.type == _F.TYPE_BYTES:
-            return blobs()
+            return blobs() | st.just(self._wrapped)
         if field.type == _F.TYPE_STRING:
-            return self._name(field) | texts()
+            return self._text(field)
         raise NotImplementedError(field.full_name)
 
-    def _name(self, field: FieldDescriptor) -> st.SearchStrategy[str]:
-        """Return names, of what there is and what there is not, if the field is for them; most of them good."""
+    def _text(self, field: FieldDescriptor) -> st.SearchStrategy[str | None]:
+        """Return texts, or names of what there is and what there is not, if the field is for them."""
         refers_to = field.GetOptions().Extensions[resource_reference]
-        if refers_to.child_type:
-            good = [self._organization]
-        elif refers_to.type:
-            good = [self._organization + NAMES[refers_to.type], self._known.get(refers_to.type, self._organization)]
-        else:
+        if field.name == "request_id":
+            return st.none() | st.uuids(version=4).map(str) | texts()
+        if not _names_something(field):
             return texts()
-        names = st.sampled_from(good)
-        return names | names | names | names.flatmap(_changed) | st.sampled_from([*self._known.values()])
+        good = self._known.get(refers_to.type, self._organization + NAMES.get(refers_to.type, ""))
+        others = [*self._known.values(), self._organization + NAMES.get(refers_to.type, "")]
+        # Most are good: what is behind them is what is tried here.
+        names = st.sampled_from([good] * 12 + others)
+        return st.integers(0, 9).flatmap(lambda it: names if it else names.flatmap(_changed) | texts())
+
+
+def _names_something(field: FieldDescriptor) -> bool:
+    refers_to = field.GetOptions().Extensions[resource_reference]
+    return bool(refers_to.type or refers_to.child_type)
 
 
 def _least(field: FieldDescriptor) -> object:
