@@ -91,7 +91,7 @@ def _signed(line: bytes, key: PublicKey) -> Verified:
             time=str(head["time"]),
             key_sha256=fingerprint(key),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise NotGenuineError("The checkpoint lacks what it should say.") from error
 
 

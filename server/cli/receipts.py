@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Signed statements about what was d
 
 RECEIPT = "receipt"
 _TYPE = "keystead.receipt.v1"
+_LACKS = "The receipt lacks what it should say."
 
 
 @app.command()
@@ -57,23 +58,41 @@ def verify(
     try:
         signer = signed_files.public_key(files.read(key_file))
         statement = verified(files.read(file), signer)
+        told = _told(statement)
     except NotGenuineError as error:
         fail(f"{file} is not genuine. {error}", REFUSED)
     if as_json:
         print_json(statement)
         return
-    token = statement["token"]
-    say(f"{file} is genuine: {statement['act']} of {statement['main_key']}, signed at {statement['time']}.")
-    say(f"Fingerprint of the main key: {statement['fingerprint']}")
-    if "wrapping_key_sha256" in statement:
-        say(f"SHA-256 of the wrapping key that it came under: {statement['wrapping_key_sha256']}")
-    said = ", ".join(f"{'' if it else 'not '}{name}" for name, it in statement.get("attributes", {}).items())
-    say(f"In the token it is: {said}" if statement["in_token"] else "It is not in the token.")
-    say(
-        f"Token {token['serial']}, {token['manufacturer']} {token['model']} {token['firmware']}: "
-        + statement["attestation"]
-    )
-    say(f"The event: {statement['event']}")
+    say(f"{file} is genuine: {told[0]}")
+    for line in told[1:]:
+        say(line)
+
+
+def _told(statement: Object) -> list[str]:
+    """Return what a receipt states, for people, a line each.
+
+    Raises:
+        NotGenuineError: it states too little.
+    """
+    try:
+        token = statement["token"]
+        lines = [
+            f"{statement['act']} of {statement['main_key']}, signed at {statement['time']}.",
+            f"Fingerprint of the main key: {statement['fingerprint']}",
+        ]
+        if "wrapping_key_sha256" in statement:
+            lines.append(f"SHA-256 of the wrapping key that it came under: {statement['wrapping_key_sha256']}")
+        said = ", ".join(f"{'' if it else 'not '}{name}" for name, it in statement.get("attributes", {}).items())
+        lines += [
+            f"In the token it is: {said}" if statement["in_token"] else "It is not in the token.",
+            f"Token {token['serial']}, {token['manufacturer']} {token['model']} {token['firmware']}: "
+            f"{statement['attestation']}",
+            f"The event: {statement['event']}",
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise NotGenuineError(_LACKS) from error
+    return lines
 
 
 def verified(content: bytes, key: signed_files.PublicKey) -> Object:
@@ -92,7 +111,7 @@ def verified(content: bytes, key: signed_files.PublicKey) -> Object:
         root = _root(statement["event"].encode(), event["sequence"] - 1, checkpoint["size"], path)
         fits = root == bytes.fromhex(checkpoint["root"]) and event["organization"] == statement["organization"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NotGenuineError("The receipt lacks what it should say.") from error
+        raise NotGenuineError(_LACKS) from error
     if not fits:
         raise NotGenuineError("Its event is not in the log that it names.")
     return statement

@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -79,7 +79,7 @@ def public_key(pem: bytes) -> PublicKey:
     """
     try:
         key = load_pem_public_key(pem)
-    except ValueError as error:
+    except (UnsupportedAlgorithm, ValueError) as error:
         raise NotGenuineError("The key file holds no public key (PEM).") from error
     if not isinstance(key, ec.EllipticCurvePublicKey | RSAPublicKey):
         raise NotGenuineError("The key file holds no key that signs audit logs.")
