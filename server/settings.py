@@ -275,11 +275,11 @@ def load_settings(path: Path) -> Settings:
         settings = Settings(**values)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}. Give a settings file with --config.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"{path}: {faults}") from None  # The original carries the values.
+    except (ValueError, RecursionError) as error:  # It is no TOML, or a variable no JSON.
+        raise SettingsError(f"{path}: {error}") from error
     return _anchored(settings, path.resolve().parent)
 
 

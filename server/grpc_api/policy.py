@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from server.domain.errors import MalformedNameError
 from server.domain.ids import organization_id
@@ -164,7 +164,7 @@ class Policy:
     def _read(self) -> _Grants:
         try:
             file = _File.model_validate(tomllib.loads(self._path.read_text()))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # What is no TOML is one of the latter two.
             raise PolicyError(f"The policy file {self._path} cannot be used: {error}") from error
         grants: dict[str, tuple[Grant, ...]] = {}
         for entry in file.grants:
