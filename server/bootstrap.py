@@ -46,6 +46,7 @@ from server.observability.samples import Publisher, Samples, Source, of_this_pro
 from server.observability.steward import StewardGauges
 from server.observability.tracing import Tracing, traced
 from server.observability.worker import WorkerNumbers
+from server.open_files import connections_at_each
 from server.people import ReadingError, demand_keys, people_of
 from server.settings import Settings, SettingsError
 from server.steward import loop
@@ -281,6 +282,7 @@ def _kek_samples(custody: HsmCustody, authorities: Authorities) -> Samples:
 
 
 def _listen(settings: Settings) -> Listen:
+    addresses = 1 if settings.server.people_address is None else 2
     return Listen(
         address=settings.server.address,
         people_address=settings.server.people_address,
@@ -289,6 +291,8 @@ def _listen(settings: Settings) -> Listen:
         client_ca=settings.tls.client_ca,
         sessions=settings.hsm.sessions,
         queue=settings.server.queue,
+        connections=connections_at_each(addresses, settings.server.connections),
+        idle=settings.server.idle_connection,
     )
 
 

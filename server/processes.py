@@ -22,6 +22,7 @@ from server.grpc_api.policy import PolicyError
 from server.grpc_api.server import ListenError
 from server.observability import logging
 from server.observability.tracing import TracingError
+from server.open_files import allow_open_files
 from server.private_memory import keep_memory_private
 from server.settings import Settings, SettingsError, load_settings
 from server.stop_signal import stop_signal
@@ -61,6 +62,7 @@ def _faults_told() -> Iterator[None]:
 def _child(name: str, config: Path, run: Callable[[Settings], None]) -> None:
     die_with_supervisor()
     keep_memory_private()
+    allow_open_files()
     await_release()
     faulthandler.enable()  # If the token's library crashes, the log says in which call: names and places, no values.
     logging.configure(process_name(name))

@@ -44,6 +44,10 @@ class ServerSettings(_Section):
     """Processes that answer callers, 1 to 64. Default: one for each CPU."""
     queue: Annotated[int, Field(ge=0, le=512)] = 64
     """Content-key calls of one process that may wait for their turn, 0 to 512; one more is refused at once."""
+    connections: Annotated[int, Field(ge=16, le=65536)] = 4096
+    """Connections of one process at each of its addresses, 16 to 65536; one more is closed at once."""
+    idle_connection: Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=1))] = timedelta(minutes=15)
+    """How long a connection is kept over which there is no call, 1 second to a day; streams are calls."""
 
 
 class TlsSettings(_Section):

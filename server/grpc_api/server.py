@@ -56,6 +56,10 @@ _CALLS_LIMIT = 2048
 """Calls that may be under way or waiting for a thread; gRPC itself refuses one more, without details. It is the
 outermost net: what services ask too much is refused by the admission long before."""
 _MILLISECOND = timedelta(milliseconds=1)
+_CALLS_PER_CONNECTION = 1024
+"""Calls of one connection that are under way; its client holds the others back. One alone cannot take all places."""
+HANDSHAKE_WITHIN = timedelta(seconds=10)
+"""From a connection's first packet to the end of TLS and the first frame of HTTP/2; who is slower is hung up on."""
 _PING_AFTER = timedelta(seconds=10)
 _PONG_WITHIN = timedelta(seconds=5)
 KEEPALIVE = _PING_AFTER + _PONG_WITHIN
@@ -95,6 +99,8 @@ class Listen:
         client_ca: PEM file of the authorities that client certificates must come from.
         sessions: how many calls may be in the token at a time.
         queue: how many content-key calls may wait for their turn.
+        connections: how many there may be at each address; one more is closed at once.
+        idle: how long a connection is kept over which there is no call.
     """
 
     address: str
@@ -104,6 +110,8 @@ class Listen:
     client_ca: Path
     sessions: int
     queue: int
+    connections: int
+    idle: timedelta
 
     def check(self) -> None:
         """Return if the TLS files can be used together; of those that cannot, gRPC says only that it does not listen.
@@ -169,6 +177,10 @@ def serve(
             # That one is for the ping; without this one, its answer is awaited for a minute all the same.
             ("grpc.http2.ping_timeout_ms", _PONG_WITHIN // _MILLISECOND),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_WITHIN // _MILLISECOND),
+            ("grpc.max_allowed_incoming_connections", listen.connections),
+            ("grpc.max_connection_idle_ms", listen.idle // _MILLISECOND),
+            ("grpc.max_concurrent_streams", _CALLS_PER_CONNECTION),
             ("grpc.http2.min_ping_interval_without_data_ms", _PINGS_APART // _MILLISECOND),
         ),
         maximum_concurrent_rpcs=_CALLS_LIMIT,

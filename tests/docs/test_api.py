@@ -138,6 +138,8 @@ def test_the_limits_are_those_of_the_code():
     assert f"(0 to {paging.SIZE_LIMIT}; 0 means {paging.DEFAULT_SIZE})" in TEXT
     assert f"more than {server._CALLS_LIMIT} calls at once at one process" in TEXT
     assert f"keeps {boundary.WATCHERS_LIMIT} streams" in TEXT
+    assert f"the beginning of HTTP/2 after {server.HANDSHAKE_WITHIN.total_seconds():.0f} seconds" in TEXT
+    assert f"One connection has {server._CALLS_PER_CONNECTION} calls at once" in TEXT
     assert (boundary._TICK, "it looks twice a second" in TEXT) == (0.5, True)
     assert (conversations._TICK, "at the latest half a second later" in TEXT) == (0.5, True)
     assert (conversations.AHEAD, "Two batches of a stream at most are in the service" in TEXT) == (2, True)
