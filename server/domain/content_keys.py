@@ -13,7 +13,7 @@ from typing import Self
 
 from server.domain.encoding import length_prefixed
 from server.domain.errors import InvalidFieldError, WrappedKeyRejectedError
-from server.domain.ids import ObjectId, OrganizationId, object_id
+from server.domain.ids import ObjectId, OrganizationId
 
 VERSION = b"\x01"
 _KEK_ID_SIZE = 16
@@ -55,7 +55,7 @@ class WrappedContentKey:
         if not in_size or wrapped[:1] != VERSION:
             raise WrappedKeyRejectedError
         head = len(VERSION) + _KEK_ID_SIZE
-        return cls(kek=object_id(wrapped[1:head]), sealed=wrapped[head:])
+        return cls(ObjectId(wrapped[1:head].hex()), wrapped[head:])
 
 
 def check_plaintext(plaintext: bytes) -> None:

@@ -116,10 +116,6 @@ def _examined(
     return faults, taken
 
 
-def _is_verified(item: _ItemMessage, field: str, result: object) -> bool:
-    return has_checksum(item, field) and not isinstance(result, ChecksumMismatchError)
-
-
 # Each fills a message that is part of the answer already: one that is made apart would be copied into it.
 
 
@@ -131,7 +127,7 @@ def _tell_generated(answer: messages.GeneratedContentKey, key: GeneratedContentK
 def _tell_wrapped(
     answer: messages.WrapContentKeysResult, item: messages.WrapContentKeysItem, result: bytes | KeysteadError
 ) -> None:
-    answer.verified_plaintext_crc32c = _is_verified(item, "plaintext", result)
+    answer.verified_plaintext_crc32c = has_checksum(item, "plaintext") and not isinstance(result, ChecksumMismatchError)
     if isinstance(result, KeysteadError):
         answer.status.CopyFrom(to_status(result))
     else:
@@ -143,7 +139,7 @@ def _tell_unwrapped(
     item: messages.UnwrapContentKeysItem,
     result: UnwrappedContentKey | KeysteadError,
 ) -> None:
-    answer.verified_wrapped_crc32c = _is_verified(item, "wrapped", result)
+    answer.verified_wrapped_crc32c = has_checksum(item, "wrapped") and not isinstance(result, ChecksumMismatchError)
     if isinstance(result, KeysteadError):
         answer.status.CopyFrom(to_status(result))
     else:
@@ -156,7 +152,7 @@ def _tell_rewrapped(
     item: messages.RewrapContentKeysItem,
     result: RewrappedContentKey | KeysteadError,
 ) -> None:
-    answer.verified_wrapped_crc32c = _is_verified(item, "wrapped", result)
+    answer.verified_wrapped_crc32c = has_checksum(item, "wrapped") and not isinstance(result, ChecksumMismatchError)
     if isinstance(result, KeysteadError):
         answer.status.CopyFrom(to_status(result))
     else:

@@ -176,6 +176,6 @@ def _unwrap(keks: Keks, it: WrappedContentKey, authenticated: bytes) -> Unwrappe
         # A KEK of another organisation, or of none, looks like any other wrapped key that is not the caller's.
         return WrappedKeyRejectedError()
     try:
-        return UnwrappedContentKey(keks.decrypt(it.kek, it.sealed, authenticated), kek.name)
+        return UnwrappedContentKey(keks.decrypt(kek, it.sealed, authenticated), kek.name)
     except (WrappedKeyRejectedError, KekDamagedError) as error:
         return error

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from server.domain.authority import AuthoritySnapshot
 from server.domain.content_keys import Context, WrappedContentKey, associated_data
-from server.domain.errors import KekDamagedError, KekRejectedError, MainKeyMissingError
+from server.domain.errors import KekDamagedError, KekRejectedError, KeysteadError, MainKeyMissingError
 from server.domain.ids import KekName, ObjectId, OrganizationId
 from server.domain.keks import UsableKek
 from server.domain.ports import KeksInUse
@@ -28,6 +28,7 @@ class Keks:
     def __init__(
         self, in_use: KeksInUse, rows: KekRows, authority: AuthoritySnapshot, keks: dict[ObjectId, UsableKek]
     ) -> None:
+        """Remember what is in use; a KEK that is read again takes its older form's place in `keks`."""
         self._in_use = in_use
         self._rows = rows
         self._authority = authority
@@ -37,42 +38,49 @@ class Keks:
         """Return the version of a KEK that has this id, or None if it is none of the organisation's."""
         return self._keks.get(kek)
 
-    def encrypt(self, kek: ObjectId, plaintext: bytes, associated_data: bytes) -> bytes:
+    def encrypt(self, kek: UsableKek, plaintext: bytes, associated_data: bytes) -> bytes:
         """Return IV (12 bytes), ciphertext and tag (16 bytes).
 
         Raises:
             KekDamagedError: the KEK as stored is not the key it should be.
         """
-        return self._use(kek, self._in_use.encrypt, plaintext, associated_data)
+        try:
+            return self._in_use.encrypt(kek, plaintext, associated_data)
+        except (KekRejectedError, MainKeyMissingError) as error:
+            return self._again(kek, error, self._in_use.encrypt, plaintext, associated_data)
 
-    def decrypt(self, kek: ObjectId, sealed: bytes, associated_data: bytes) -> bytes:
+    def decrypt(self, kek: UsableKek, sealed: bytes, associated_data: bytes) -> bytes:
         """Return the plaintext.
 
         Raises:
             KekDamagedError: the KEK as stored is not the key it should be.
             WrappedKeyRejectedError: `sealed` is not what the KEK encrypted with this associated data.
         """
-        return self._use(kek, self._in_use.decrypt, sealed, associated_data)
-
-    def _use(
-        self, kek: ObjectId, operation: Callable[[UsableKek, bytes, bytes], bytes], data: bytes, associated_data: bytes
-    ) -> bytes:
-        known = self._keks[kek]
         try:
-            return operation(known, data, associated_data)
+            return self._in_use.decrypt(kek, sealed, associated_data)
         except (KekRejectedError, MainKeyMissingError) as error:
-            name = str(known.name)
-            now = self._rows.read(self._authority, frozenset({kek})).get(kek)
-            if now is None or now.key == known.key:
-                if isinstance(error, MainKeyMissingError):
-                    raise
-                raise KekDamagedError(name) from error
-            # It was re-wrapped since its row was read, and the old main key is gone.
-            self._keks[kek] = now
-            try:
-                return operation(now, data, associated_data)
-            except KekRejectedError as again:
-                raise KekDamagedError(name) from again
+            return self._again(kek, error, self._in_use.decrypt, sealed, associated_data)
+
+    def _again(
+        self,
+        kek: UsableKek,
+        error: KeysteadError,
+        operation: Callable[[UsableKek, bytes, bytes], bytes],
+        data: bytes,
+        associated_data: bytes,
+    ) -> bytes:
+        """Return what the operation returns with the KEK's row as it is now, if it is another one."""
+        now = self._rows.read(self._authority, frozenset({kek.id})).get(kek.id)
+        if now is None or now.key == kek.key:
+            if isinstance(error, MainKeyMissingError):
+                raise error
+            raise KekDamagedError(str(kek.name)) from error
+        # It was re-wrapped since its row was read, and the old main key is gone.
+        self._keks[kek.id] = now
+        try:
+            return operation(now, data, associated_data)
+        except KekRejectedError as again:
+            raise KekDamagedError(str(kek.name)) from again
 
 
 Encrypt = Callable[[bytes, Context], bytes]
@@ -139,11 +147,12 @@ class KekAccess:
 
         def run(in_use: KeksInUse) -> T:
             version = taken.pop() if taken else self._encryptions.take(caller, kek, items)
-            keks = Keks(in_use, self._rows, authority, self._rows.find(authority, [version]))
+            found = self._rows.find(authority, [version])
+            keks = Keks(in_use, self._rows, authority, found)
 
             def encrypt(plaintext: bytes, context: Context) -> bytes:
                 authenticated = associated_data(kek.organization, version, context)
-                return WrappedContentKey(version, keks.encrypt(version, plaintext, authenticated)).to_bytes()
+                return WrappedContentKey(version, keks.encrypt(found[version], plaintext, authenticated)).to_bytes()
 
             return work(encrypt)
 
