@@ -166,7 +166,6 @@ class KeksInUse:
         self._work = work
         self._session = session
         self._turns = turns
-        self._last: tuple[KekToUse, int] | None = None
         self.hits = 0
 
     def encrypt(self, kek: KekToUse, plaintext: bytes, associated_data: bytes) -> bytes:
@@ -211,21 +210,11 @@ class KeksInUse:
 
     def _loaded(self, kek: KekToUse) -> int:
         """Return the handle of the KEK's object in the token."""
-        if self._last is not None and self._last[0] is kek:
-            self.hits += 1
-            return self._last[1]
         session = self._session
-        handle = session.keks.find(kek.context, kek.stamp, time.monotonic())
-        if handle is not None:
+        known = session.keks.find(kek.context, kek.stamp, time.monotonic())
+        if known is not None:
             self.hits += 1
-        else:
-            handle = self._kept(kek)
-        self._last = kek, handle
-        return handle
-
-    def _kept(self, kek: KekToUse) -> int:
-        """Load the KEK, which stays loaded, and return the handle of its object."""
-        session = self._session
+            return known
         self._pool.unload(session, session.keks.forget(kek.context))
         handle = self._load(kek)
         limits = self._pool.kek_limits
