@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import hsm_adapter
 from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, TokenMissingError
@@ -47,7 +48,6 @@ from server.observability.steward import StewardGauges
 from server.observability.tracing import Tracing, traced
 from server.observability.worker import WorkerNumbers
 from server.open_files import connections_at_each
-from server.people import ReadingError, demand_keys, people_of
 from server.settings import Settings, SettingsError
 from server.steward import loop
 from server.steward.chores import chores
@@ -59,6 +59,9 @@ from server.use_cases.authorities import Authorities
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.reconcile import Reconcile, Reconciliation
+
+if TYPE_CHECKING:
+    from server.people.people import People
 
 RECORDS_INTERVAL = 0.15
 """Seconds that a worker rests between two times that it writes down what was done with content keys, and refused."""
@@ -180,10 +183,7 @@ def prepare(settings: Settings) -> None:
     """
     Policy(settings.policy.file)
     _listen(settings).check()
-    try:
-        demand_keys(settings.people)
-    except ReadingError as error:
-        raise SettingsError(f"people.issuers: {error}.") from error
+    _demand_issuers(settings)
     migrate(settings.database.url.get_secret_value())
     try:
         report = probe(settings)
@@ -207,7 +207,7 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         HsmError, KeysteadError: token or database do not answer.
     """
     policy = Policy(settings.policy.file)
-    people = people_of(settings.people, clock=utc_now, monotonic=monotonic)
+    people = _people(settings)
     numbers = WorkerNumbers()
     certificates = expiries(certificate=settings.tls.certificate, client_ca=settings.tls.client_ca)
     with traced(settings.tracing.endpoint, process_name("worker")) as tracing, opened(settings, tracing) as parts:
@@ -224,6 +224,34 @@ def run_worker(settings: Settings, stopping: threading.Event) -> None:
         ):
             _spare_the_collector()
             serve(_listen(settings), do, Callers(policy, people), checks, stopping, numbers=numbers, tracing=tracing)
+
+
+# What reads tokens and keys takes a while to load, and most services have no issuers.
+
+
+def _demand_issuers(settings: Settings) -> None:
+    """Return if the keys of all issuers can be used, as far as they are in files.
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    if settings.people.issuers:
+        from server.people.configured import demand_keys  # noqa: PLC0415 - see above
+        from server.people.reading import ReadingError  # noqa: PLC0415 - likewise
+
+        try:
+            demand_keys(settings.people)
+        except ReadingError as error:
+            raise SettingsError(f"people.issuers: {error}.") from error
+
+
+def _people(settings: Settings) -> "People | None":
+    """Return whom bearer tokens prove; None if no issuer is set."""
+    if not settings.people.issuers:
+        return None
+    from server.people.configured import people_of  # noqa: PLC0415 - likewise
+
+    return people_of(settings.people, clock=utc_now, monotonic=monotonic)
 
 
 def _spare_the_collector() -> None:

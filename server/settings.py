@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from server.domain.content_keys import ITEMS_LIMIT
 from server.domain.keks import ENCRYPTIONS_LIMIT
+from server.domain.limits import Limits
 from server.domain.wrapping_keys import Algorithm
-from server.people import ALGORITHMS, demand_safe_url
-from server.use_cases import Limits
+from server.people.terms import ALGORITHMS, demand_safe_url
 
 PositiveTime = Annotated[timedelta, Field(gt=timedelta(0))]
 """Written as ISO 8601 ("P7D", "PT10M") or as seconds."""

@@ -9,19 +9,23 @@
 | any other | yes | nobody: it is not clear who speaks |
 """
 
+from typing import TYPE_CHECKING
+
 import grpc
 
 from server.domain.errors import AmbiguousIdentityError, BearerTokenRejectedError, ForbiddenError, NoIdentityError
 from server.domain.roles import Caller
 from server.grpc_api.identity import bearer_token, certificate_identity
 from server.grpc_api.policy import Policy
-from server.people import People
+
+if TYPE_CHECKING:
+    from server.people.people import People
 
 
 class Callers:
     """Tells who is calling."""
 
-    def __init__(self, policy: Policy, people: People | None) -> None:
+    def __init__(self, policy: Policy, people: "People | None") -> None:
         """Remember whom to ask.
 
         Args:

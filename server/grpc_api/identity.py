@@ -7,7 +7,7 @@ import grpc
 from cryptography import x509
 
 from server.domain.errors import BearerTokenRejectedError, NoIdentityError
-from server.people import PERSON_PREFIX
+from server.people.person import PERSON_PREFIX
 
 _HEADER = "authorization"
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE | re.ASCII)

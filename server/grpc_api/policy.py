@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from server.domain.errors import MalformedNameError
 from server.domain.ids import organization_id
 from server.domain.roles import UNBOUND_ROLES, Caller, Grant, Role
-from server.people import Person
+from server.people.person import Person
 
 _log = logging.getLogger(__name__)
 

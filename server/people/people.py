@@ -26,8 +26,6 @@ from server.people.strict_json import parse_object
 
 _log = logging.getLogger(__name__)
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-"""Those that an issuer may be set to; each with a pair of keys, so that who can verify cannot sign."""
 TOKEN_LIMIT = 8 * 1024
 """Characters of a token."""
 LIFETIME_LIMIT = timedelta(hours=24)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from typing_extensions import override
 
 from server.domain import ports
@@ -100,8 +99,7 @@ class Audit(Part, ports.Audit):
 
     @override
     def append(self, event: AuditEvent) -> None:
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
-        statement = insert(audit_logs).values(organization=event.organization, size=1)
+        statement = self.insert(audit_logs).values(organization=event.organization, size=1)
         longer = statement.on_conflict_do_update(
             index_elements=["organization"], set_={"size": audit_logs.c.size + 1}
         ).returning(audit_logs.c.size)
@@ -182,12 +180,11 @@ class Audit(Part, ports.Audit):
     def add_nodes(self, organization: OrganizationId, level: int, first: int, hashes: Sequence[bytes]) -> None:
         if not hashes:
             return
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
         rows = [
             {"organization": organization, "level": level, "place": first + place, "hash": it}
             for place, it in enumerate(hashes)
         ]
-        self.execute(insert(audit_nodes).on_conflict_do_nothing(), rows)
+        self.execute(self.insert(audit_nodes).on_conflict_do_nothing(), rows)
 
     @override
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -9,15 +9,17 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import sqlalchemy as sa
 from typing_extensions import override
 
 from server.domain import ports
 from server.domain.errors import StorageUnavailableError
 from server.storage.organizations import CHANNEL
+
+if TYPE_CHECKING:
+    import psycopg
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +71,9 @@ def heard(engine: sa.Engine) -> Iterator[ports.Changes]:
         pooled = engine.raw_connection()
         try:
             driver: Any = pooled.driver_connection
-            yield _PostgresChanges(driver) if isinstance(driver, psycopg.Connection) else _SqliteChanges(driver)
+            yield _SqliteChanges(driver) if isinstance(driver, sqlite3.Connection) else _PostgresChanges(driver)
         finally:
             pooled.invalidate()  # Nobody else is to get a connection that listens.
-    except (sqlite3.Error, psycopg.Error, sa.exc.TimeoutError) as error:
+    except (engine.dialect.loaded_dbapi.Error, sa.exc.TimeoutError) as error:
         _log.error("database_fault", extra={"detail": str(error).partition("\n")[0]})
         raise StorageUnavailableError from error

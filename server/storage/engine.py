@@ -15,7 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
-from server.storage.patience import FOR_READING, FOR_WRITING, PatientConnection
+FOR_READING = 5.0
+"""Seconds for one statement that waits for no lock."""
+FOR_WRITING = 35.0
+"""Seconds for one statement that may: longer than the server lets it wait."""
 
 _POSTGRES_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
 _SHORT_LOCK_TIMEOUT = 500
@@ -46,6 +49,8 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def _postgresql(url: URL) -> sa.Engine:
+    from server.storage.patience import PatientConnection  # noqa: PLC0415 - it is not loaded where SQLite is enough
+
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=16,

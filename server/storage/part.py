@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from server.domain.ids import ObjectId
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 T = TypeVar("T")
 
@@ -30,6 +34,14 @@ class Part:
     def is_sqlite(self) -> bool:
         """Return whether the database is SQLite."""
         return self._connection.dialect.name == "sqlite"
+
+    def insert(self, table: sa.TableClause) -> "sqlite.Insert | postgresql.Insert":
+        """Return an INSERT that can be told what to do about a row that is there already."""
+        if self.is_sqlite:
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - it is not loaded where SQLite is enough
+
+        return postgresql.insert(table)
 
     def execute(
         self, statement: sa.Executable, rows: Sequence[dict[str, Any]] | None = None

@@ -11,10 +11,8 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from typing_extensions import override
 
-FOR_READING = 5.0
-"""Seconds for one statement that waits for no lock."""
-FOR_WRITING = 35.0
-"""Seconds for one statement that may: longer than the server lets it wait."""
+from server.storage.engine import FOR_READING
+
 _INTERVAL = 0.1
 
 T = TypeVar("T")

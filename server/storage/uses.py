@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from typing_extensions import override
 
 from server.domain import ports
@@ -21,10 +20,9 @@ class Uses(Part, ports.Uses):
 
     @override
     def add(self, hours: Sequence[HourOfUse]) -> None:
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
         # In one order, so that two processes never wait for each other.
         for hour in sorted(hours, key=lambda hour: (hour.organization, hour.hour)):
-            statement = insert(table).values(values_of(hour))
+            statement = self.insert(table).values(values_of(hour))
             new = statement.excluded
             later = sa.case((table.c.last_use_time < new.last_use_time, new.last_use_time), else_=table.c.last_use_time)
             self.execute(

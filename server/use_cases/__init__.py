@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from server.domain.limits import Limits
 from server.use_cases.approvals import Approvals
 from server.use_cases.authorities import Authorities
 from server.use_cases.byok import Byok
@@ -14,7 +15,7 @@ from server.use_cases.content_keys import (
 )
 from server.use_cases.create_kek import CreateKek
 from server.use_cases.create_organization import CreateOrganization
-from server.use_cases.environment import Environment, Limits
+from server.use_cases.environment import Environment
 from server.use_cases.get_wrapping_key import GetWrappingKey
 from server.use_cases.import_main_key import Import, ImportMainKey
 from server.use_cases.kek_access import KekAccess

@@ -6,7 +6,7 @@ import pytest
 
 from server.domain.errors import StorageUnavailableError
 from server.storage import SqlStorage, migrate
-from server.storage.patience import FOR_READING, FOR_WRITING
+from server.storage.engine import FOR_READING, FOR_WRITING
 from tests.support import postgres
 from tests.support.service import free_port
 from tests.support.wire import wire_to

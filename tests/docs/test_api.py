@@ -14,13 +14,14 @@ from keystead.v1 import resources_pb2
 
 from server.domain import approvals, content_keys, keks, organizations, wrapping_keys
 from server.domain.change_requests import REMEMBERED
+from server.domain.limits import Limits
 from server.domain.roles import ALLOWED, Operation, Role
 from server.grpc_api import boundary, conversations, health, server
 from server.grpc_api.errors import incident_status, to_status
 from server.grpc_api.policy import Policy
-from server.people import Person, people
+from server.people import people
+from server.people.person import Person
 from server.use_cases import move_main_key, paging
-from server.use_cases.environment import Limits
 from tests.docs.errors import leaves, raised
 from tests.docs.pages import blocks, page, prose, table, words
 

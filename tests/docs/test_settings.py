@@ -10,9 +10,10 @@ import pytest
 from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
-from server.people import ALGORITHMS, reading
+from server.people import reading
 from server.people.configured import FILE_INTERVAL
 from server.people.issuer_keys import KeyTimes
+from server.people.terms import ALGORITHMS
 from server.settings import HsmSettings, IssuerSettings, PeopleSettings, Settings, SettingsError, load_settings
 from tests.docs.pages import blocks, page, prose, table, words
 

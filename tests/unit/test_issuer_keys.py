@@ -14,7 +14,8 @@ from server.cli.dev_pki import DevelopmentCa
 from server.domain.errors import IssuerUnavailableError
 from server.people.issuer_keys import IssuerKeys, KeyTimes
 from server.people.key_sets import KEYS_LIMIT, keys_in
-from server.people.reading import SIZE_LIMIT, ReadingError, demand_safe_url, read_file, read_url
+from server.people.reading import SIZE_LIMIT, ReadingError, read_file, read_url
+from server.people.terms import demand_safe_url
 from tests.support.jwts import Signer, b64, key_set
 from tests.support.oidc_provider import provider
 from tests.support.service import eventually

@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server.domain.errors import BearerTokenExpiredError, BearerTokenRejectedError, IssuerUnavailableError
-from server.people import People, ReadingError
 from server.people.issuer_keys import IssuerKeys, KeyTimes
-from server.people.people import ALGORITHMS, TOKEN_LIMIT, Issuer
+from server.people.people import TOKEN_LIMIT, Issuer, People
+from server.people.reading import ReadingError
+from server.people.terms import ALGORITHMS
 from tests.support.jwts import Signer, claims_of, key_set, made, with_secret
 
 ISSUER, OTHER = "https://login.example.com", "https://other.example.com"

@@ -7,7 +7,7 @@ import pytest
 
 from server.domain.roles import Role
 from server.grpc_api.policy import Policy, PolicyError
-from server.people import Person
+from server.people.person import Person
 
 GRANT = '[[grants]]\nidentity = "spiffe://test/{name}"\nrole = "service"\norganizations = ["acme"]\n'
 
