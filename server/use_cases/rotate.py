@@ -7,7 +7,7 @@ anywhere, it loses nothing and repeats at most one batch.
 import logging
 
 from server.domain.audit import STEWARD
-from server.domain.errors import KeysteadError
+from server.domain.errors import KeysteadError, MainKeyMissingError
 from server.domain.ids import KekName
 from server.domain.keks import Kek, binding_context
 from server.domain.main_keys import Action, MainKey, Origin, State
@@ -37,10 +37,19 @@ class Rotate:
 
         Raises:
             TokenUnavailableError, StorageUnavailableError: nothing of the present batch holds; try again later.
+            MainKeyMissingError: a key cannot be rotated, and there was nothing else to do.
         """
         with self._env.storage.read() as tx:
             rotating = tx.main_keys.in_state(State.ROTATING, _KEYS_AT_ONCE)
-        return sum(self._rewrap_batch(key) or self._retire(key) for key in rotating)
+        done, fault = 0, None
+        for key in rotating:
+            try:
+                done += self._rewrap_batch(key) or self._retire(key)
+            except MainKeyMissingError as error:
+                fault = error  # The trouble of one organisation's key holds up no other's.
+        if fault is not None and not done:
+            raise fault
+        return done
 
     def _rewrap_batch(self, old: MainKey) -> int:
         with self._env.storage.read() as tx:

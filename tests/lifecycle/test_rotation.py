@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from server.domain.errors import ResourceNotFoundError, RotationFinishedError
+from server.domain.errors import MainKeyMissingError, ResourceNotFoundError, RotationFinishedError
 from server.domain.ids import COMMON, RotationName
+from server.domain.intents import ObjectRole
 from server.domain.main_keys import State
 from server.domain.rotations import RotationState
 from server.use_cases import PageRequest
@@ -89,3 +90,20 @@ def test_a_kek_that_fails_is_named_and_holds_its_key_and_no_other_kek(world, org
     assert (view.rotation.done, view.rotation.failed, view.rotation.state) == (5, 0, RotationState.DONE)
     assert view.failed_keks == ()
     assert world.key(org, COMMON).state is State.RETIRED
+
+
+def test_a_main_key_that_is_missing_holds_up_no_other_organisation(world):
+    first, second, third = orgs = [world.new_organization() for _ in range(3)]
+    for it in orgs:
+        world.new_kek(it)
+        key = world.bring(it)
+        if it != second:
+            world.custody.destroy(ObjectRole.MAIN_KEY, key.object_id)
+    assert [world.chores["rotate"]() for _ in range(2)] == [1, 1]  # The KEK, and the key that is left without one.
+    with pytest.raises(MainKeyMissingError):
+        world.chores["rotate"]()
+    states = [rotations(world, it)[0].rotation.state for it in orgs]
+    assert states == [RotationState.RUNNING, RotationState.DONE, RotationState.RUNNING]
+    for it in (first, third):
+        world.bring(it)
+    world.steward()
