@@ -8,7 +8,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p, create_string_buffer
+from ctypes import POINTER, byref, c_ubyte, c_ulong, c_void_p, create_string_buffer, sizeof
 from pathlib import Path
 from threading import get_ident
 from time import monotonic
@@ -23,10 +23,9 @@ from hsm_adapter.constants import (
     SessionFlag,
     User,
 )
+from hsm_adapter.functions import FUNCTIONS
 from hsm_adapter.statistics import CallCounts, name_of
 from hsm_adapter.structures import (
-    ATTRIBUTE_POINTER,
-    MECHANISM_POINTER,
     CkAttribute,
     CkInitializeArgs,
     CkSessionInfo,
@@ -37,59 +36,6 @@ from hsm_adapter.structures import (
     Template,
 )
 from hsm_adapter.token_info import TokenInfo
-
-_ULONG_POINTER = POINTER(c_ulong)
-_BUFFER = c_char_p
-
-# The place of each function in CK_FUNCTION_LIST, and its arguments.
-_FUNCTIONS: dict[str, tuple[int, list[type]]] = {
-    "C_Initialize": (0, [c_void_p]),
-    "C_Finalize": (1, [c_void_p]),
-    "C_GetSlotList": (4, [c_ubyte, _ULONG_POINTER, _ULONG_POINTER]),
-    "C_GetTokenInfo": (6, [c_ulong, c_void_p]),
-    "C_GetMechanismList": (7, [c_ulong, _ULONG_POINTER, _ULONG_POINTER]),
-    "C_InitToken": (9, [c_ulong, _BUFFER, c_ulong, _BUFFER]),
-    "C_InitPIN": (10, [c_ulong, _BUFFER, c_ulong]),
-    "C_OpenSession": (12, [c_ulong, c_ulong, c_void_p, c_void_p, _ULONG_POINTER]),
-    "C_CloseSession": (13, [c_ulong]),
-    "C_GetSessionInfo": (15, [c_ulong, c_void_p]),
-    "C_Login": (18, [c_ulong, c_ulong, c_void_p, c_ulong]),
-    "C_Logout": (19, [c_ulong]),
-    "C_CreateObject": (20, [c_ulong, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
-    "C_CopyObject": (21, [c_ulong, c_ulong, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
-    "C_DestroyObject": (22, [c_ulong, c_ulong]),
-    "C_GetAttributeValue": (24, [c_ulong, c_ulong, ATTRIBUTE_POINTER, c_ulong]),
-    "C_SetAttributeValue": (25, [c_ulong, c_ulong, ATTRIBUTE_POINTER, c_ulong]),
-    "C_FindObjectsInit": (26, [c_ulong, ATTRIBUTE_POINTER, c_ulong]),
-    "C_FindObjects": (27, [c_ulong, _ULONG_POINTER, c_ulong, _ULONG_POINTER]),
-    "C_FindObjectsFinal": (28, [c_ulong]),
-    "C_EncryptInit": (29, [c_ulong, MECHANISM_POINTER, c_ulong]),
-    "C_Encrypt": (30, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
-    "C_DecryptInit": (33, [c_ulong, MECHANISM_POINTER, c_ulong]),
-    "C_Decrypt": (34, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
-    "C_SignInit": (42, [c_ulong, MECHANISM_POINTER, c_ulong]),
-    "C_Sign": (43, [c_ulong, _BUFFER, c_ulong, _BUFFER, _ULONG_POINTER]),
-    "C_GenerateKey": (58, [c_ulong, MECHANISM_POINTER, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER]),
-    "C_GenerateKeyPair": (
-        59,
-        [
-            c_ulong,
-            MECHANISM_POINTER,
-            ATTRIBUTE_POINTER,
-            c_ulong,
-            ATTRIBUTE_POINTER,
-            c_ulong,
-            _ULONG_POINTER,
-            _ULONG_POINTER,
-        ],
-    ),
-    "C_WrapKey": (60, [c_ulong, MECHANISM_POINTER, c_ulong, c_ulong, _BUFFER, _ULONG_POINTER]),
-    "C_UnwrapKey": (
-        61,
-        [c_ulong, MECHANISM_POINTER, c_ulong, _BUFFER, c_ulong, ATTRIBUTE_POINTER, c_ulong, _ULONG_POINTER],
-    ),
-    "C_GenerateRandom": (64, [c_ulong, _BUFFER, c_ulong]),
-}
 
 
 class CryptokiError(Exception):
@@ -139,9 +85,9 @@ class Cryptoki:
         table = ctypes.cast(functions, POINTER(c_void_p))
         self._functions: dict[str, Callable[..., int]] = {
             name: ctypes.CFUNCTYPE(c_ulong, *arguments)(table[1 + place] or 0)
-            for name, (place, arguments) in _FUNCTIONS.items()
+            for name, (place, arguments) in FUNCTIONS.items()
         }
-        self.counts = CallCounts(_FUNCTIONS)
+        self.counts = CallCounts(FUNCTIONS)
         self._own = _Own()
 
     def _call(self, function: str, *arguments: object) -> None:
@@ -272,15 +218,34 @@ class Cryptoki:
         Raises:
             CryptokiError: the object has no such attribute, or does not show it.
         """
-        asked = (CkAttribute * 1)(CkAttribute(attribute, None, 0))
-        self._call("C_GetAttributeValue", session, handle, asked, 1)
-        size = asked[0].length
-        if size == CK_UNAVAILABLE_INFORMATION:
-            raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
+        size = self._size(session, handle, attribute)
         buffer = create_string_buffer(max(1, size))
-        asked[0].value = ctypes.addressof(buffer)
+        asked = (CkAttribute * 1)(CkAttribute(attribute, ctypes.addressof(buffer), size))
         self._call("C_GetAttributeValue", session, handle, asked, 1)
         return buffer.raw[: asked[0].length]
+
+    def _size(self, session: int, handle: int, attribute: Attribute) -> int:
+        asked = (CkAttribute * 1)(CkAttribute(attribute, None, 0))
+        self._call("C_GetAttributeValue", session, handle, asked, 1)
+        if asked[0].length == CK_UNAVAILABLE_INFORMATION:
+            raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
+        return int(asked[0].length)
+
+    def nested(self, session: int, handle: int, attribute: Attribute) -> dict[int, bytes]:
+        """Return an attribute that is a template, by the numbers of what is in it.
+
+        Raises:
+            CryptokiError: the object has no such attribute, or does not show it.
+        """
+        count = self._size(session, handle, attribute) // sizeof(CkAttribute)
+        inner = (CkAttribute * count)()
+        outer = (CkAttribute * 1)(CkAttribute(attribute, ctypes.addressof(inner), sizeof(inner)))
+        self._call("C_GetAttributeValue", session, handle, outer, 1)  # The numbers and the sizes,
+        values = [create_string_buffer(max(1, it.length)) for it in inner]
+        for it, value in zip(inner, values, strict=True):
+            it.value = ctypes.addressof(value)
+        self._call("C_GetAttributeValue", session, handle, outer, 1)  # and now the values.
+        return {it.type: value.raw[: it.length] for it, value in zip(inner, values, strict=True)}
 
     def flags(self, session: int, handle: int, flags: Flags) -> bytes:
         """Return the values of several CK_BBOOL attributes, one byte each, read in one call.

@@ -79,6 +79,12 @@ class HsmPolicyError(HsmError):
     reason = "HSM_POLICY"
 
 
+class KeyNotTrustedError(HsmError):
+    """A main key may not wrap KEKs: the token's security officer has not marked it."""
+
+    reason = "KEY_NOT_TRUSTED"
+
+
 class HsmReadOnlyError(HsmError):
     """The token takes no changes."""
 

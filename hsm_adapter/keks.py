@@ -15,12 +15,11 @@ from hsm_adapter.floor import Turns
 from hsm_adapter.kek_cache import LoadedKek
 from hsm_adapter.mechanisms import AES_KW, IV_SIZE, TAG_SIZE, WRAPPED_SIZE
 from hsm_adapter.objects import Objects
-from hsm_adapter.profiles import Profile
 from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.structures import Flags, GcmCall, Template
-from hsm_adapter.templates import KEK_TRANSIT_FLAGS, KEK_USE_FLAGS, Role, kek_birth, kek_rewrap, kek_use
+from hsm_adapter.templates import KekRoles, Role
 
 BINDING_SIZE = IV_SIZE + TAG_SIZE
 
@@ -68,22 +67,22 @@ class _Own(threading.local):
 class KekWork:
     """What is done with KEKs in a session."""
 
-    def __init__(self, pool: SessionPool, objects: Objects, profile: Profile) -> None:
+    def __init__(self, pool: SessionPool, objects: Objects, roles: KekRoles) -> None:
         self._pool = pool
         self._cryptoki = pool.cryptoki
         self._objects = objects
-        self._profile = profile
+        self._roles = roles
         self._own = _Own()
 
     def create(self, session: Session, main_key: int, context: bytes) -> WrappedKek:
         """Return a new KEK, wrapped and bound."""
-        kek = self._cryptoki.generate_key(session.handle, Mechanism.AES_KEY_GEN, kek_birth())
+        kek = self._cryptoki.generate_key(session.handle, Mechanism.AES_KEY_GEN, self._roles.birth)
         try:
-            self._objects.read_back(session, kek, KEK_TRANSIT_FLAGS)
+            self._objects.read_back(session, kek, self._roles.transit_flags)
             wrapped = self._cryptoki.wrap_key(session.handle, AES_KW, main_key, kek)
         finally:
             self._cryptoki.destroy_object(session.handle, kek)
-        used = self._unwrap(session, main_key, wrapped, kek_use(self._profile), KEK_USE_FLAGS)
+        used = self._unwrap(session, main_key, wrapped, self._roles.use, self._roles.use_flags)
         try:
             return WrappedKek(wrapped, self.encrypt(session, used, b"", context))
         finally:
@@ -99,7 +98,7 @@ class KekWork:
         """
         if len(kek.wrapped) != WRAPPED_SIZE or len(kek.binding) != BINDING_SIZE:
             raise RejectedInputError("A wrapped KEK has another size.")
-        handle = self._unwrap(owner, main_key, kek.wrapped, kek_use(self._profile), KEK_USE_FLAGS)
+        handle = self._unwrap(owner, main_key, kek.wrapped, self._roles.use, self._roles.use_flags)
         try:
             self.decrypt(session, handle, kek.binding, context)
         except CryptokiError as error:
@@ -113,7 +112,7 @@ class KekWork:
 
     def rewrap(self, session: Session, old: int, new: int, kek: WrappedKek, context: bytes) -> bytes:
         """Return the KEK wrapped under another main key, having proven there that it is the same KEK."""
-        moved = self._unwrap(session, old, kek.wrapped, kek_rewrap(self._profile), KEK_TRANSIT_FLAGS)
+        moved = self._unwrap(session, old, kek.wrapped, self._roles.rewrap, self._roles.transit_flags)
         try:
             wrapped = self._cryptoki.wrap_key(session.handle, AES_KW, new, moved)
         finally:

@@ -6,7 +6,6 @@ leaves nothing behind.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -23,10 +22,11 @@ from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, IV_SIZE, OAEP_SHA256, a
 from hsm_adapter.module import Module
 from hsm_adapter.objects import Objects
 from hsm_adapter.pin_file import PinFile
+from hsm_adapter.probe_trust import ProbeError, TrustTrial, demand, must_fail
 from hsm_adapter.profiles import PROFILES, Profile
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.structures import MechanismCall, Template
-from hsm_adapter.templates import SignatureAlgorithm
+from hsm_adapter.templates import SignatureAlgorithm, TrustMode
 from hsm_adapter.token import HsmSettings
 from hsm_adapter.token_info import TokenInfo
 
@@ -64,9 +64,12 @@ class CapabilityReport:
         token: what it says of itself.
         profile: the profile's name.
         is_software: its keys live in the memory of the host.
-        trust_mode: "flags": the attributes of keys hold, but who steals the PIN can still take out KEKs.
+        trust_mode: "flags": the attributes of keys hold, but who steals the PIN can still take out KEKs. "trusted": nor
+            that, save under main keys that the security officer has marked.
         signature_algorithm: how audit keys of this token sign; None if the token does not sign.
         checks: all that was tried, in order.
+        trust_checks: what the trust mode `trusted` needs besides; that the officer can mark a main key needs his PIN,
+            and is not tried.
     """
 
     token: TokenInfo
@@ -75,20 +78,22 @@ class CapabilityReport:
     trust_mode: str
     signature_algorithm: SignatureAlgorithm | None
     checks: tuple[Check, ...]
+    trust_checks: tuple[Check, ...]
+
+    @property
+    def needed(self) -> tuple[Check, ...]:
+        """What must hold in the trust mode that is set."""
+        return self.checks + self.trust_checks * (self.trust_mode == TrustMode.TRUSTED.value)
 
     @property
     def ok(self) -> bool:
         """Whether the service can run on this token."""
-        return all(check.fault is None for check in self.checks)
+        return all(check.fault is None for check in self.needed)
 
     def as_dict(self) -> dict[str, object]:
         """Return the report in JSON's types."""
         signs = self.signature_algorithm.value if self.signature_algorithm else None
         return {"ok": self.ok, **asdict(self), "signature_algorithm": signs}
-
-
-class _ProbeError(Exception):
-    """A known answer is another one, or an attack works."""
 
 
 def probe(settings: HsmSettings) -> CapabilityReport:
@@ -112,9 +117,12 @@ def probe(settings: HsmSettings) -> CapabilityReport:
             token = pool.token
             trial = _Trial(pool, profile, session)
             checks = tuple(_tried(pool, name, check) for name, check in trial.checks())
+            trust = TrustTrial(pool.cryptoki, trial.objects, profile)
+            trust_checks = tuple(_tried(pool, name, check) for name, check in trust.checks())
     finally:
         pool.close()
-    return CapabilityReport(token, profile.name, profile.is_software, "flags", trial.signs_with, checks)
+    mode = settings.trust_mode.value
+    return CapabilityReport(token, profile.name, profile.is_software, mode, trial.signs_with, checks, trust_checks)
 
 
 def _tried(pool: SessionPool, name: str, check: Callable[[Session], None]) -> Check:
@@ -122,23 +130,9 @@ def _tried(pool: SessionPool, name: str, check: Callable[[Session], None]) -> Ch
         with pool.lease() as session:
             session.broken = True  # Whatever a check leaves behind ends with its session.
             check(session)
-    except (_ProbeError, HsmError, CryptokiError) as error:
+    except (ProbeError, HsmError, CryptokiError) as error:
         return Check(name, str(error))
     return Check(name, None)
-
-
-@contextmanager
-def _must_fail(what: str) -> Iterator[None]:
-    try:
-        yield
-    except CryptokiError:
-        return
-    raise _ProbeError(f"the token {what}")
-
-
-def _demand(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
-    if not condition:
-        raise _ProbeError(message)
 
 
 class _Trial:
@@ -146,7 +140,7 @@ class _Trial:
 
     def __init__(self, pool: SessionPool, profile: Profile, holder: Session) -> None:
         self._p11: Cryptoki = pool.cryptoki
-        self._objects = Objects(pool)
+        self.objects = Objects(pool)
         self._profile = profile
         self._holder = holder
         self.signs_with: SignatureAlgorithm | None = None
@@ -203,21 +197,21 @@ class _Trial:
 
     def _wrapping_key(self, session: Session) -> None:
         _, private = self._pair
-        self._objects.read_back(session, private, templates.WRAPPING_KEY_FLAGS.but({Attribute.TOKEN: False}))
+        self.objects.read_back(session, private, templates.WRAPPING_KEY_FLAGS.but({Attribute.TOKEN: False}))
 
     def _known_main_key(self, session: Session) -> None:
         main_key = self._main_key(session)
-        self._objects.read_back(session, main_key, templates.MAIN_KEY_FLAGS.but({Attribute.TOKEN: False}))
+        self.objects.read_back(session, main_key, templates.MAIN_KEY_FLAGS.but({Attribute.TOKEN: False}))
         size = int.from_bytes(self._p11.attribute(session.handle, main_key, Attribute.VALUE_LEN), "little")
-        _demand(size == AES_KEY_SIZE, f"CKA_VALUE_LEN of an unwrapped key of {AES_KEY_SIZE} bytes reads {size}")
+        demand(size == AES_KEY_SIZE, f"CKA_VALUE_LEN of an unwrapped key of {AES_KEY_SIZE} bytes reads {size}")
         zeros = self._p11.create_object(session.handle, templates.public_constant())
         wrapped = self._p11.wrap_key(session.handle, AES_KW, main_key, zeros)
         expected = keywrap.aes_key_wrap(_MAIN_KEY, bytes(AES_KEY_SIZE))
-        _demand(hashlib.sha256(wrapped).digest() == hashlib.sha256(expected).digest(), "another fingerprint")
+        demand(hashlib.sha256(wrapped).digest() == hashlib.sha256(expected).digest(), "another fingerprint")
 
     def _refuses(self, session: Session, value: bytes, scheme: padding.AsymmetricPadding) -> None:
         public, private = self._pair
-        with _must_fail("accepts it"):
+        with must_fail("accepts it"):
             self._unwrap_main(session, private, public.encrypt(value, scheme))
 
     def _recognises(self, session: Session, size: int) -> None:
@@ -227,23 +221,23 @@ class _Trial:
         except CryptokiError:
             return
         found = int.from_bytes(self._p11.attribute(session.handle, handle, Attribute.VALUE_LEN), "little")
-        _demand(found != AES_KEY_SIZE, "the token takes it for one of 32 bytes")
+        demand(found != AES_KEY_SIZE, "the token takes it for one of 32 bytes")
 
     def _known_kek(self, session: Session) -> None:
         kek = self._kek(session, self._main_key(session))
-        self._objects.read_back(session, kek, templates.KEK_USE_FLAGS)
+        self.objects.read_back(session, kek, templates.KEK_USE_FLAGS)
         sealed = self._p11.encrypt(session.handle, aes_gcm(_IV, _CONTEXT), kek, b"content key")
-        _demand(sealed == AESGCM(_KEK).encrypt(_IV, b"content key", _CONTEXT), "another ciphertext")
+        demand(sealed == AESGCM(_KEK).encrypt(_IV, b"content key", _CONTEXT), "another ciphertext")
         opened = self._p11.decrypt(session.handle, aes_gcm(_IV, _CONTEXT), kek, sealed)
-        _demand(opened == b"content key", "another plaintext")
+        demand(opened == b"content key", "another plaintext")
         empty = self._p11.encrypt(session.handle, aes_gcm(_IV, _CONTEXT), kek, b"")
-        _demand(empty == AESGCM(_KEK).encrypt(_IV, b"", _CONTEXT), "another tag of the empty message")
+        demand(empty == AESGCM(_KEK).encrypt(_IV, b"", _CONTEXT), "another tag of the empty message")
 
     def _altered_kek(self, session: Session) -> None:
         main_key = self._main_key(session)
         wrapped = bytearray(keywrap.aes_key_wrap(_MAIN_KEY, _KEK))
         wrapped[-1] ^= 1
-        with _must_fail("accepts it"):
+        with must_fail("accepts it"):
             template = templates.kek_use(self._profile)
             self._p11.unwrap_key(session.handle, AES_KW, main_key, bytes(wrapped), template)
 
@@ -251,7 +245,7 @@ class _Trial:
         kek = self._kek(session, self._main_key(session))
         sealed = bytearray(AESGCM(_KEK).encrypt(_IV, b"content key", _CONTEXT))
         sealed[-1] ^= 1
-        with _must_fail("accepts it"):
+        with must_fail("accepts it"):
             self._p11.decrypt(session.handle, aes_gcm(_IV, _CONTEXT), kek, bytes(sealed))
 
     def _rewrap(self, session: Session) -> None:
@@ -259,24 +253,24 @@ class _Trial:
         main_key = self._main_key(session)
         template = templates.kek_rewrap(self._profile)
         moved = self._p11.unwrap_key(session.handle, AES_KW, main_key, wrapped, template)
-        self._objects.read_back(session, moved, templates.KEK_TRANSIT_FLAGS)
-        _demand(self._p11.wrap_key(session.handle, AES_KW, main_key, moved) == wrapped, "another wrapped form")
+        self.objects.read_back(session, moved, templates.KEK_TRANSIT_FLAGS)
+        demand(self._p11.wrap_key(session.handle, AES_KW, main_key, moved) == wrapped, "another wrapped form")
         born = self._p11.generate_key(session.handle, Mechanism.AES_KEY_GEN, templates.kek_birth())
-        self._objects.read_back(session, born, templates.KEK_TRANSIT_FLAGS)
+        self.objects.read_back(session, born, templates.KEK_TRANSIT_FLAGS)
 
     # What must not.
 
     def _no_encryption(self, session: Session) -> None:
         main_key = self._main_key(session)
         for mechanism in (MechanismCall(Mechanism.AES_ECB), aes_gcm(_IV, b"")):
-            with _must_fail("lets a main key encrypt"):
+            with must_fail("lets a main key encrypt"):
                 self._p11.encrypt(session.handle, mechanism, main_key, bytes(16))
-            with _must_fail("lets a main key decrypt"):
+            with must_fail("lets a main key decrypt"):
                 self._p11.decrypt(session.handle, mechanism, main_key, bytes(32))
 
     def _no_decryption(self, session: Session) -> None:
         public, private = self._pair
-        with _must_fail("lets a wrapping key decrypt"):
+        with must_fail("lets a wrapping key decrypt"):
             self._p11.decrypt(session.handle, OAEP_SHA256, private, public.encrypt(_MAIN_KEY, _OAEP))
 
     def _no_change(self, session: Session) -> None:
@@ -290,26 +284,26 @@ class _Trial:
             (kek, Attribute.WRAP),
             (kek, Attribute.EXTRACTABLE),
         ):
-            with _must_fail(f"lets {attribute.name} be changed"):
+            with must_fail(f"lets {attribute.name} be changed"):
                 self._p11.set_attributes(session.handle, handle, Template({attribute: True}))
 
     def _no_copy(self, session: Session) -> None:
         main_key = self._main_key(session)
         for handle in (main_key, self._kek(session, main_key), self._pair[1]):
-            with _must_fail("copies a key"):
+            with must_fail("copies a key"):
                 self._p11.copy_object(session.handle, handle, Template({Attribute.TOKEN: False}))
 
     def _no_reading(self, session: Session) -> None:
         main_key = self._main_key(session)
         born = self._p11.generate_key(session.handle, Mechanism.AES_KEY_GEN, templates.kek_birth())
         for handle in (main_key, self._kek(session, main_key), born):
-            with _must_fail("shows the value of a key"):
+            with must_fail("shows the value of a key"):
                 self._p11.attribute(session.handle, handle, Attribute.VALUE)
 
     def _no_export(self, session: Session) -> None:
         main_key = self._main_key(session)
         kek = self._kek(session, main_key)
-        with _must_fail("wraps a KEK that is not extractable"):
+        with must_fail("wraps a KEK that is not extractable"):
             self._p11.wrap_key(session.handle, AES_KW, main_key, kek)
 
     def _no_weak_unwrap(self, session: Session) -> None:
@@ -323,7 +317,7 @@ class _Trial:
                 Attribute.EXTRACTABLE: True,
             }
         )
-        with _must_fail("unwraps a KEK as not sensitive"):
+        with must_fail("unwraps a KEK as not sensitive"):
             handle = self._p11.unwrap_key(session.handle, AES_KW, main_key, keywrap.aes_key_wrap(_MAIN_KEY, _KEK), weak)
             # A token may also answer with a key as the main key's template has it.
             self._p11.attribute(session.handle, handle, Attribute.VALUE)
@@ -332,7 +326,7 @@ class _Trial:
         main_key = self._main_key(session)
         born = self._p11.generate_key(session.handle, Mechanism.AES_KEY_GEN, templates.kek_birth())
         for mechanism in (Mechanism.AES_ECB, Mechanism.AES_CBC):
-            with _must_fail(f"lets a main key wrap with {mechanism.name}"):
+            with must_fail(f"lets a main key wrap with {mechanism.name}"):
                 self._p11.wrap_key(session.handle, MechanismCall(mechanism), main_key, born)
 
     # Audit keys.
@@ -347,7 +341,7 @@ class _Trial:
 
     def _signs(self, session: Session, algorithm: SignatureAlgorithm) -> None:
         private, public = signing.make_pair(self._p11, session.handle, b"probe", algorithm, token=False)
-        self._objects.read_back(session, private, templates.AUDIT_KEY_FLAGS.but({Attribute.TOKEN: False}))
+        self.objects.read_back(session, private, templates.AUDIT_KEY_FLAGS.but({Attribute.TOKEN: False}))
         signing.verify(public, signing.sign(self._p11, session.handle, private, algorithm, _CONTEXT), _CONTEXT)
         self.signs_with = algorithm
 
@@ -355,7 +349,7 @@ class _Trial:
         algorithm = self.signs_with or next(iter(SignatureAlgorithm))
         private, _ = signing.make_pair(self._p11, session.handle, b"probe", algorithm, token=False)
         for attribute in (Attribute.EXTRACTABLE, Attribute.DECRYPT, Attribute.UNWRAP):
-            with _must_fail(f"lets {attribute.name} of an audit key be changed"):
+            with must_fail(f"lets {attribute.name} of an audit key be changed"):
                 self._p11.set_attributes(session.handle, private, Template({attribute: True}))
-        with _must_fail("copies an audit key"):
+        with must_fail("copies an audit key"):
             self._p11.copy_object(session.handle, private, Template({Attribute.TOKEN: False}))

@@ -19,6 +19,7 @@ from ctypes import (
     memset,
     pointer,
     sizeof,
+    string_at,
 )
 from typing import ClassVar, TypeAlias
 
@@ -120,6 +121,10 @@ class Template:
         self._kept: list[object] = []
         self.count = len(attributes)
         self.array = (CkAttribute * self.count)(*(self._pack(kind, value) for kind, value in attributes.items()))
+
+    def values(self) -> dict[int, bytes]:
+        """Return the values by the attributes' numbers, as a token gives them back; of a template that nests none."""
+        return {it.type: string_at(it.value, it.length) for it in self.array}
 
     def _pack(self, kind: Attribute, value: Value) -> CkAttribute:
         if isinstance(value, Mapping):

@@ -3,9 +3,12 @@
 They are made against a stolen PIN or a taken-over service: a key can do the one thing that its role needs. What holds
 them is PKCS#11's own: a wrapping key's UNWRAP_TEMPLATE pins what may come out of it. SoftHSM wants the caller to repeat
 what is pinned, and MODIFIABLE last.
+
+In the trust mode `trusted`, KEKs can be wrapped by marked keys alone (WRAP_WITH_TRUSTED), and main keys pin that too.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from types import MappingProxyType
@@ -36,6 +39,15 @@ class Role(Enum):
     def object_class(self) -> ObjectClass:
         """The class of the object that is kept."""
         return ObjectClass.SECRET_KEY if self is Role.MAIN_KEY else ObjectClass.PRIVATE_KEY
+
+
+class TrustMode(Enum):
+    """What keeps a KEK that can be wrapped from being wrapped under anybody's key."""
+
+    FLAGS = "flags"
+    """Nothing: who has the PIN can do it."""
+    TRUSTED = "trusted"
+    """Keys alone wrap it that the token's security officer has marked."""
 
 
 class SignatureAlgorithm(Enum):
@@ -71,7 +83,7 @@ _NO_USAGE: Attributes = MappingProxyType(
 )
 _HELD: Attributes = MappingProxyType({A.PRIVATE: True, A.SENSITIVE: True})
 _FIXED: Attributes = MappingProxyType({A.COPYABLE: False, A.MODIFIABLE: False})
-_AES: Attributes = MappingProxyType({A.CLASS: ObjectClass.SECRET_KEY, A.KEY_TYPE: KeyType.AES})
+AES: Attributes = MappingProxyType({A.CLASS: ObjectClass.SECRET_KEY, A.KEY_TYPE: KeyType.AES})
 
 _KEK_SHARED: Attributes = MappingProxyType(
     {
@@ -86,7 +98,17 @@ _KEK_SHARED: Attributes = MappingProxyType(
         **_FIXED,
     }
 )
-"""What every role of a KEK has in common, pinned by the main key."""
+_WITH_TRUSTED: Attributes = MappingProxyType({A.WRAP_WITH_TRUSTED: True})
+
+
+def _for_trust(trust: TrustMode) -> Attributes:
+    return _WITH_TRUSTED if trust is TrustMode.TRUSTED else {}
+
+
+def kek_shared(trust: TrustMode) -> Attributes:
+    """Return what every role of a KEK has in common, pinned by the main key."""
+    return {**_KEK_SHARED, **_for_trust(trust)}
+
 
 _MAIN_KEY_RIGHTS: Attributes = MappingProxyType(
     {
@@ -178,36 +200,39 @@ def audit_private(object_id: bytes, algorithm: SignatureAlgorithm, *, token: boo
     )
 
 
-def _main_key(object_id: bytes, *, token: bool) -> Attributes:
+def _main_key(object_id: bytes, trust: TrustMode, *, token: bool) -> Attributes:
     return {
-        **_AES,
+        **AES,
         A.TOKEN: token,
         **_named(Role.MAIN_KEY, object_id),
         **_MAIN_KEY_RIGHTS,
-        A.UNWRAP_TEMPLATE: _KEK_SHARED,
+        A.UNWRAP_TEMPLATE: kek_shared(trust),
     }
 
 
-def generated_main_key(object_id: bytes, *, token: bool = True) -> Template:
+def generated_main_key(object_id: bytes, trust: TrustMode = TrustMode.FLAGS, *, token: bool = True) -> Template:
     """Return a main key that the token makes."""
-    return Template({**_main_key(object_id, token=token), A.VALUE_LEN: AES_KEY_SIZE, **_FIXED})
+    return Template({**_main_key(object_id, trust, token=token), A.VALUE_LEN: AES_KEY_SIZE, **_FIXED})
 
 
-def unwrapped_main_key(object_id: bytes, profile: Profile, *, token: bool = True) -> Template:
+def unwrapped_main_key(
+    object_id: bytes, profile: Profile, trust: TrustMode = TrustMode.FLAGS, *, token: bool = True
+) -> Template:
     """Return a main key that the customer made."""
-    return Template({**_main_key(object_id, token=token), **_length(profile), **_FIXED})
+    return Template({**_main_key(object_id, trust, token=token), **_length(profile), **_FIXED})
 
 
 @cache
-def kek_birth() -> Template:
+def kek_birth(trust: TrustMode = TrustMode.FLAGS) -> Template:
     """Return a KEK that is to be wrapped and forgotten: it can be taken out, wrapped, and used for nothing."""
     return Template(
         {
-            **_AES,
+            **AES,
             A.VALUE_LEN: AES_KEY_SIZE,
             A.TOKEN: False,
             **_HELD,
             A.EXTRACTABLE: True,
+            **_for_trust(trust),
             **_NO_USAGE,
             **_FIXED,
         }
@@ -215,14 +240,15 @@ def kek_birth() -> Template:
 
 
 @cache
-def kek_use(profile: Profile) -> Template:
+def kek_use(profile: Profile, trust: TrustMode = TrustMode.FLAGS) -> Template:
     """Return a KEK that encrypts content keys: it does not leave the token."""
     return Template(
         {
-            **_AES,
+            **AES,
             A.TOKEN: False,
             **_HELD,
             A.EXTRACTABLE: False,
+            **_for_trust(trust),
             **_NO_USAGE,
             A.ENCRYPT: True,
             A.DECRYPT: True,
@@ -234,16 +260,17 @@ def kek_use(profile: Profile) -> Template:
 
 
 @cache
-def kek_rewrap(profile: Profile) -> Template:
+def kek_rewrap(profile: Profile, trust: TrustMode = TrustMode.FLAGS) -> Template:
     """Return a KEK on its way from one main key to another."""
-    return Template({**_AES, A.TOKEN: False, **_HELD, A.EXTRACTABLE: True, **_NO_USAGE, **_length(profile), **_FIXED})
+    moving: Attributes = {A.EXTRACTABLE: True, **_for_trust(trust), **_NO_USAGE}
+    return Template({**AES, A.TOKEN: False, **_HELD, **moving, **_length(profile), **_FIXED})
 
 
 @cache
 def public_constant() -> Template:
     """Return 32 zero bytes as a key object, of which fingerprints are made. It is no secret and can do nothing."""
     return Template(
-        {**_AES, A.TOKEN: False, **_HELD, A.EXTRACTABLE: True, **_NO_USAGE, A.VALUE: bytes(AES_KEY_SIZE), **_FIXED}
+        {**AES, A.TOKEN: False, **_HELD, A.EXTRACTABLE: True, **_NO_USAGE, A.VALUE: bytes(AES_KEY_SIZE), **_FIXED}
     )
 
 
@@ -298,6 +325,14 @@ MAIN_KEY_FLAGS = Flags(
 )
 MAIN_KEY_ORIGIN = Flags({A.LOCAL: False, A.ALWAYS_SENSITIVE: False, A.NEVER_EXTRACTABLE: False})
 """What is told of an uploaded main key besides. It was outside, so that these are honestly false."""
+MAIN_KEY_MARK = Flags({A.TRUSTED: True})
+"""What the token's security officer sets, in the trust mode `trusted`."""
+TOLD_OF_MAIN_KEYS: Mapping[TrustMode, tuple[Flags, ...]] = MappingProxyType(
+    {
+        TrustMode.FLAGS: (MAIN_KEY_FLAGS, MAIN_KEY_ORIGIN),
+        TrustMode.TRUSTED: (MAIN_KEY_FLAGS, MAIN_KEY_ORIGIN, MAIN_KEY_MARK),
+    }
+)
 KEK_USE_FLAGS = Flags(
     {
         **_SECRET_FLAGS,
@@ -320,3 +355,26 @@ KEK_TRANSIT_FLAGS = Flags(
         A.UNWRAP: False,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class KekRoles:
+    """How KEKs are made, and what is read back of them."""
+
+    birth: Template
+    use: Template
+    rewrap: Template
+    use_flags: Flags
+    transit_flags: Flags
+
+
+def kek_roles(profile: Profile, trust: TrustMode) -> KekRoles:
+    """Return the roles of KEKs in a trust mode."""
+    marked = {A.WRAP_WITH_TRUSTED: True} if trust is TrustMode.TRUSTED else {}
+    return KekRoles(
+        birth=kek_birth(trust),
+        use=kek_use(profile, trust),
+        rewrap=kek_rewrap(profile, trust),
+        use_flags=KEK_USE_FLAGS.but(marked) if marked else KEK_USE_FLAGS,
+        transit_flags=KEK_TRANSIT_FLAGS.but(marked) if marked else KEK_TRANSIT_FLAGS,
+    )

@@ -5,7 +5,7 @@ HsmCapacityError, HsmPolicyError and HsmReadOnlyError beside what it names.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,14 @@ from hsm_adapter.objects import Objects
 from hsm_adapter.pin_file import PinFile
 from hsm_adapter.profiles import PROFILES, Profile
 from hsm_adapter.recovery import Recovery
+from hsm_adapter.reports import MainKeyDescription, MainKeyReport
 from hsm_adapter.return_values import Fault, fault_of
 from hsm_adapter.sessions import Session, SessionPool
 from hsm_adapter.signing import AuditKeys
 from hsm_adapter.statistics import HsmStatistics
-from hsm_adapter.templates import Role
+from hsm_adapter.templates import Role, TrustMode, kek_roles
 from hsm_adapter.token_info import TokenInfo
+from hsm_adapter.trust import Trust
 
 T = TypeVar("T")
 
@@ -50,6 +52,7 @@ class HsmSettings:
         sessions: how many calls may be in the token at a time.
         init_args: what some libraries want in C_Initialize's pReserved.
         keks: how much of KEKs stays loaded.
+        trust_mode: what keeps KEKs from being wrapped under anybody's key.
     """
 
     module_path: Path
@@ -60,30 +63,7 @@ class HsmSettings:
     sessions: int = 8
     init_args: str | None = None
     keks: KekCacheLimits = DEFAULT_KEK_LIMITS
-
-
-@dataclass(frozen=True, slots=True)
-class MainKeyReport:
-    """What the token says of a main key.
-
-    Attributes:
-        fingerprint: SHA-256 of AES-KW of 32 zero bytes under the key; 32 bytes.
-    """
-
-    fingerprint: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MainKeyDescription:
-    """What the token says of a main key's attributes.
-
-    Attributes:
-        attributes: each CKA_* that is a yes or a no.
-        mechanisms: the CKM_* that it may be used with.
-    """
-
-    attributes: Mapping[str, bool]
-    mechanisms: tuple[str, ...]
+    trust_mode: TrustMode = TrustMode.FLAGS
 
 
 class HsmToken:
@@ -91,16 +71,18 @@ class HsmToken:
 
     Attributes:
         audit_keys: its keys that sign.
+        trust: how its main keys stand to the trust mode.
     """
 
-    def __init__(self, module: Module, pool: SessionPool, profile: Profile) -> None:
+    def __init__(self, module: Module, pool: SessionPool, profile: Profile, mode: TrustMode = TrustMode.FLAGS) -> None:
         self._pool = pool
         self._cryptoki = pool.cryptoki
         self._profile = profile
         self._objects = Objects(pool)
         self._recovery = Recovery(module, pool, self._objects, profile)
-        self._keks = KekWork(pool, self._objects, profile)
+        self._keks = KekWork(pool, self._objects, kek_roles(profile, mode))
         self.audit_keys = AuditKeys(pool, self._objects, self._recovery)
+        self.trust = Trust(pool, self._objects, self._recovery, mode)
         self._floor = Floor() if profile.is_software else None
 
     @classmethod
@@ -122,7 +104,7 @@ class HsmToken:
             size=settings.sessions,
             kek_limits=settings.keks,
         )
-        token = cls(module, pool, PROFILES[settings.profile])
+        token = cls(module, pool, PROFILES[settings.profile], settings.trust_mode)
         try:
             token.check()
             yield token
@@ -223,7 +205,7 @@ class HsmToken:
         self, session: Session, object_id: bytes, wrapping_key: bytes, encrypted: bytes, *, token: bool
     ) -> int:
         private = self._objects.find(session, Role.WRAPPING_KEY, wrapping_key)
-        template = templates.unwrapped_main_key(object_id, self._profile, token=token)
+        template = templates.unwrapped_main_key(object_id, self._profile, self.trust.mode, token=token)
         handle = self._cryptoki.unwrap_key(session.handle, OAEP_SHA256, private, encrypted, template)
         with self._destroyed_on_error(session, handle):
             size = self._cryptoki.attribute(session.handle, handle, Attribute.VALUE_LEN)
@@ -237,7 +219,7 @@ class HsmToken:
 
         def work(session: Session) -> MainKeyReport:
             self._objects.destroy(session, Role.MAIN_KEY, object_id)
-            template = templates.generated_main_key(object_id)
+            template = templates.generated_main_key(object_id, self.trust.mode)
             handle = self._cryptoki.generate_key(session.handle, Mechanism.AES_KEY_GEN, template)
             with self._destroyed_on_error(session, handle):
                 self._objects.read_back(session, handle, templates.MAIN_KEY_FLAGS)
@@ -269,7 +251,7 @@ class HsmToken:
         def work(session: Session) -> MainKeyDescription:
             handle = self._objects.find(session, Role.MAIN_KEY, object_id)
             told: dict[str, bool] = {}
-            for flags in (templates.MAIN_KEY_FLAGS, templates.MAIN_KEY_ORIGIN):
+            for flags in templates.TOLD_OF_MAIN_KEYS[self.trust.mode]:
                 told |= flags.named(self._cryptoki.flags(session.handle, handle, flags))
             raw = self._cryptoki.attribute(session.handle, handle, Attribute.ALLOWED_MECHANISMS)
             return MainKeyDescription(told, mechanism_names(raw))
@@ -309,10 +291,15 @@ class HsmToken:
 
         Raises:
             ObjectMissingError: there is no such main key.
+            KeyNotTrustedError: it may not wrap KEKs.
         """
-        return self._recovery.run(
-            lambda session: self._keks.create(session, self._objects.find(session, Role.MAIN_KEY, main_key), context)
-        )
+
+        def work(session: Session) -> WrappedKek:
+            handle = self._objects.find(session, Role.MAIN_KEY, main_key)
+            self.trust.demand_marked(session, handle)
+            return self._keks.create(session, handle, context)
+
+        return self._recovery.run(work)
 
     def rewrap_keks(
         self, old: bytes, new: bytes, keks: Sequence[tuple[WrappedKek, bytes]]
@@ -324,12 +311,14 @@ class HsmToken:
 
         Raises:
             ObjectMissingError: one of the main keys is not there.
+            KeyNotTrustedError: the new main key may not wrap KEKs.
         """
 
         def work(session: Session) -> list[bytes | RejectedInputError | KekBindingError]:
             results: list[bytes | RejectedInputError | KekBindingError] = []
             old_handle = self._objects.find(session, Role.MAIN_KEY, old)
             new_handle = self._objects.find(session, Role.MAIN_KEY, new)
+            self.trust.demand_marked(session, new_handle)
             for kek, context in keks:
                 try:
                     results.append(self._keks.rewrap(session, old_handle, new_handle, kek, context))
