@@ -17,10 +17,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import hsm_adapter
-from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, TokenMissingError
+from hsm_adapter import CapabilityReport, HsmToken, ModuleMissingError, Standing, TokenMissingError
 from server.background import repeated
 from server.custody.breaker import demand_answering
 from server.custody.hsm import HsmCustody
+from server.custody.officer import HsmOfficer
 from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.errors import TokenHangsError
 from server.domain.ids import ObjectId, object_id
@@ -59,6 +60,7 @@ from server.use_cases.authorities import Authorities
 from server.use_cases.common_key import EnsureCommonKey
 from server.use_cases.objects import TokenObjects
 from server.use_cases.reconcile import Reconcile, Reconciliation
+from server.use_cases.trust_main_key import TrustMainKey
 
 if TYPE_CHECKING:
     from server.people.people import People
@@ -115,6 +117,7 @@ def _hsm_settings(settings: Settings) -> hsm_adapter.HsmSettings:
         sessions=hsm.sessions,
         init_args=hsm.init_args,
         keks=hsm_adapter.KekCacheLimits(hsm.cached_keks, hsm.cached_kek_lifetime.total_seconds()),
+        trust_mode=hsm_adapter.TrustMode(hsm.trust_mode),
     )
 
 
@@ -191,12 +194,34 @@ def prepare(settings: Settings) -> None:
         # Later it would be an outage. At the start it is likely that a setting is wrong, which no waiting mends.
         raise UnfitTokenError(str(error)) from error
     if not report.ok:
-        faults = "; ".join(f"{check.name}: {check.fault}" for check in report.checks if check.fault)
+        faults = "; ".join(f"{check.name}: {check.fault}" for check in report.needed if check.fault)
         raise UnfitTokenError(f"The token {report.token.label!r} cannot do the job. {faults}.")
     with opened(settings) as parts:
         EnsureCommonKey(parts.env, parts.objects)()
+        _demand_trust(parts)
         if report.signature_algorithm is not None:
             EnsureAuditKey(parts.env, parts.objects)(SignatureAlgorithm(report.signature_algorithm.value))
+
+
+def _demand_trust(parts: Parts) -> None:
+    """Return if the common key fits the trust mode.
+
+    Raises:
+        UnfitTokenError: it was made in the other mode, or the security officer has not marked it.
+    """
+    with parts.storage.read() as tx:
+        common = tx.main_keys.common()
+    standing = Standing.GOOD if common is None else parts.token.trust.standing(bytes.fromhex(common[0]))
+    if standing is Standing.OTHER_MODE:
+        raise UnfitTokenError(
+            "The common key in the token was not made in the trust mode that hsm.trust_mode says. The mode is chosen "
+            "before the first start, and stays."
+        )
+    if standing is Standing.UNMARKED:
+        raise UnfitTokenError(
+            "The common key may not wrap KEKs yet. The HSM's security officer has to mark it once: "
+            "keystead hsm trust --common-key."
+        )
 
 
 def run_worker(settings: Settings, stopping: threading.Event) -> None:
@@ -343,3 +368,14 @@ def reconcile(settings: Settings) -> Reconciliation:
     """
     with opened(settings) as parts:
         return Reconcile(parts.env)()
+
+
+@contextmanager
+def opened_for_officer(settings: Settings) -> Iterator[TrustMainKey]:
+    """Have what the token's security officer does for a block; the token is opened for each of its steps.
+
+    Raises:
+        StorageUnavailableError: the database cannot be reached.
+    """
+    with SqlStorage.open(settings.database.url.get_secret_value()) as storage, _hanging_calls_seen(settings):
+        yield TrustMainKey(storage, HsmOfficer(_hsm_settings(settings)), utc_now)

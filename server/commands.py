@@ -98,9 +98,40 @@ def reconcile(
     processes.reconcile(config, as_json=as_json)
 
 
+def trust(
+    config: Config = DEFAULT_CONFIG,
+    *,
+    organization: Annotated[str | None, typer.Option(help="Whose main key it is.")] = None,
+    main_key: Annotated[str | None, typer.Option(help="The main key's id.")] = None,
+    common_key: Annotated[bool, typer.Option("--common-key", help="The common key of the service.")] = False,
+    so_pin_file: Annotated[
+        Path | None, typer.Option(help="A file of mode 0600 with the officer's PIN; without it, it is asked for.")
+    ] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(help="What the key's owner told, in hexadecimal; without it, you are asked.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; needs --fingerprint.")] = False,
+) -> None:
+    """Have the HSM's security officer mark a main key as trusted.
+
+    In the trust mode trusted, a main key wraps KEKs only then. Compare its fingerprint with the one that the key's
+    owner tells you by another way: who knows the value of a key that is marked can read KEKs.
+    """
+    if common_key == bool(organization and main_key) or bool(organization) != bool(main_key):
+        raise typer.BadParameter("name a main key by --organization and --main-key, or give --common-key")
+    if fingerprint is None and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter("nobody can be asked: give --fingerprint")
+    if so_pin_file is None and not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked: give --so-pin-file")
+    from server import processes
+
+    processes.trust(config, organization, main_key, so_pin_file, fingerprint, as_json=as_json)
+
+
 hsm = typer.Typer(no_args_is_help=True, help="Look at the token.")
 hsm.command("probe")(probe)
 hsm.command("reconcile")(reconcile)
+hsm.command("trust")(trust)
 
 
 def add_to(app: typer.Typer) -> None:

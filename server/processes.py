@@ -9,15 +9,25 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
 from typing import NoReturn
 
 import typer
 
-from hsm_adapter import CapabilityReport, HsmAuthenticationError, HsmError
+from hsm_adapter import (
+    CapabilityReport,
+    Check,
+    HsmAuthenticationError,
+    HsmError,
+    HsmPolicyError,
+    ObjectMissingError,
+    PinFile,
+)
 from server import bootstrap
 from server.bootstrap import UnfitTokenError
-from server.domain.errors import KeysteadError
+from server.domain.errors import KeysteadError, MalformedNameError, ResourceNotFoundError
+from server.domain.ids import MainKeyName
 from server.grpc_api.policy import PolicyError
 from server.grpc_api.server import ListenError
 from server.observability import logging
@@ -29,6 +39,7 @@ from server.stop_signal import stop_signal
 from server.storage import migrate as migrate_database
 from server.supervisor import EX_CONFIG, EX_TEMPFAIL, await_release, die_with_supervisor, process_name
 from server.use_cases.common_key import WrongTokenError
+from server.use_cases.trust_main_key import WrongKeyError
 
 _OPERATOR_MUST_ACT = (
     HsmAuthenticationError,
@@ -37,10 +48,17 @@ _OPERATOR_MUST_ACT = (
     SettingsError,
     TracingError,
     UnfitTokenError,
+    WrongKeyError,
     WrongTokenError,
     OSError,
     ValueError,
 )
+
+
+_NOT_FOR_LATER = (HsmPolicyError, MalformedNameError, ObjectMissingError, ResourceNotFoundError)
+"""What else no waiting mends, when somebody has named a key."""
+REFUSED = 1
+"""The answer is no; the exit status of a command that looked and did nothing."""
 
 
 def _fail(error: Exception, status: int) -> NoReturn:
@@ -50,10 +68,13 @@ def _fail(error: Exception, status: int) -> NoReturn:
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
+def _faults_told(*more: type[Exception]) -> Iterator[None]:
+    """Tell the faults of a block; those that no waiting mends, and `more`, with a status of their own."""
     try:
         yield
     except _OPERATOR_MUST_ACT as error:
+        _fail(error, EX_CONFIG)
+    except more as error:
         _fail(error, EX_CONFIG)
     except (HsmError, KeysteadError) as error:
         _fail(error, EX_TEMPFAIL)
@@ -142,16 +163,68 @@ def reconcile(config: Path, *, as_json: bool) -> None:
     raise typer.Exit(1 if found.missing_count or damaged or unknown else 0)
 
 
+def trust(
+    config: Path,
+    organization: str | None,
+    main_key: str | None,
+    so_pin_file: Path | None,
+    fingerprint: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Have the token's security officer mark a main key, the common key by default, after a look at its fingerprint."""
+    keep_memory_private()
+    with _faults_told(*_NOT_FOR_LATER), bootstrap.opened_for_officer(load_settings(config)) as officer:
+        named = organization and MainKeyName.parse(f"organizations/{organization}/mainKeys/{main_key}")
+        key = officer.look(named or None)
+        name, found = str(named or "the common key"), key.fingerprint.hex()
+        if fingerprint is None:
+            sys.stderr.write(f"In the token, {name} has the fingerprint\n  {found}\n")
+            if not typer.confirm("Has its owner told you the same?", err=True):
+                _fail(WrongKeyError("Nothing was marked."), REFUSED)
+        elif fingerprint.lower() != found:
+            _fail(WrongKeyError(f"Nothing was marked: the key in the token has the fingerprint {found}."), REFUSED)
+        if not key.is_trusted:
+            officer.mark(key, PinFile(so_pin_file).pin if so_pin_file else _asked_pin)
+    if as_json:
+        report = {"main_key": name, "fingerprint": found, "was_trusted": key.is_trusted, "trusted": True}
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        was = "was marked as trusted before" if key.is_trusted else "is marked as trusted now"
+        sys.stdout.write(f"{name} {was}: it may wrap KEKs.\n")
+
+
+@contextmanager
+def _asked_pin() -> Iterator[bytearray]:
+    """Ask for the security officer's PIN at the terminal."""
+    pin = bytearray(getpass("PIN of the security officer: ").encode())
+    try:
+        yield pin
+    finally:
+        pin[:] = bytes(len(pin))
+
+
+_LIMITS = {
+    "flags": "who steals the PIN can still take KEKs out of the token.",
+    "trusted": "KEKs are wrapped under main keys alone that the security officer has marked.",
+}
+"""What a trust mode means, in a line."""
+
+
+def _line(check: Check) -> str:
+    return f"  {'FAIL' if check.fault else 'ok  '} {check.name}" + f": {check.fault}" * bool(check.fault)
+
+
 def _print(report: CapabilityReport) -> None:
     token = report.token
     kind = "a software token: nothing is attested" if report.is_software else "as the profile says, hardware"
     lines = [f"{token.label} · {token.manufacturer} {token.model} {token.firmware} · {kind}"]
-    lines += [
-        f"  {'FAIL' if it.fault else 'ok  '} {it.name}" + f": {it.fault}" * bool(it.fault) for it in report.checks
-    ]
+    lines += [_line(it) for it in report.checks]
     if report.signature_algorithm:
         lines.append(f"Audit keys sign with {report.signature_algorithm.value}.")
-    lines.append(f"Trust mode {report.trust_mode}: who steals the PIN can still take KEKs out of the token.")
+    lines.append("For the trust mode trusted:")
+    lines += [_line(it) for it in report.trust_checks]
+    lines.append(f"Trust mode {report.trust_mode}: {_LIMITS[report.trust_mode]}")
     lines.append("The service can run on it." if report.ok else "The service cannot run on it.")
     for line in lines:
         # The token's own words may not steer the terminal.

@@ -7,7 +7,7 @@ import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -137,6 +137,8 @@ class HsmSettings(_Section):
     """A file with the user's PIN and nothing else, of mode 0600 or 0400."""
     profile: str = "standard"
     """How this kind of token wants to be asked: standard, softhsm or value-len."""
+    trust_mode: Literal["flags", "trusted"] = "flags"
+    """What keeps a KEK from being wrapped under anybody's key: the attributes alone, or the security officer's mark."""
     sessions: Annotated[int, Field(ge=2, le=1024)] = 8
     """Sessions that each process opens, 2 to 1024: how many calls may be in the token at a time. Content-key calls
     leave one of them to others."""

@@ -53,6 +53,7 @@ _ADVICE: Mapping[str, Callable[[_Facts], str]] = MappingProxyType(
         "ORGANIZATION_LOCKED": _unlock,
         "RECOVERY_KEY_REQUIRED": lambda _: "get a wrapping key, encrypt your backup under it, and import that",
         "BYOK_DISABLED": lambda _: "keystead organizations enable-byok ORGANIZATION",
+        "MAIN_KEY_NOT_TRUSTED": lambda _: "import it with --activate later; the HSM's officer can: keystead hsm trust",
         "PENDING_KEY_EXISTS": _pending,
         "WRAPPING_KEY_NOT_USABLE": lambda _: "keystead wrapping-keys download ORGANIZATION",
         "MAIN_KEY_MISSING": lambda _: "the operator can look with: keystead hsm reconcile",

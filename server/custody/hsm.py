@@ -10,13 +10,14 @@ from typing import TypeVar
 from typing_extensions import override
 
 import hsm_adapter
-from hsm_adapter import HsmError, HsmToken, KekStatistics, KekToUse, Role
+from hsm_adapter import HsmError, HsmToken, KekStatistics, KekToUse, Role, Standing, TrustMode
 from server.domain.checkpoints import AuditKey, SignatureAlgorithm
 from server.domain.errors import (
     EncryptedKeyRejectedError,
     KekRejectedError,
     KeysteadError,
     MainKeyMissingError,
+    MainKeyNotTrustedError,
     TokenExhaustedError,
     TokenHangsError,
     TokenUnavailableError,
@@ -46,7 +47,7 @@ _ROLES: Mapping[ObjectRole, Role] = MappingProxyType(
 _OBJECT_ROLES: Mapping[Role, ObjectRole] = MappingProxyType({role: ours for ours, role in _ROLES.items()})
 
 
-def _translation(
+def _translation(  # noqa: PLR0911 - a table, read from top to bottom
     error: HsmError,
     rejected: Callable[[], KeysteadError] = TokenUnavailableError,
     missing: Callable[[], KeysteadError] = TokenUnavailableError,
@@ -65,6 +66,8 @@ def _translation(
             return KekRejectedError()
         case hsm_adapter.ObjectMissingError():
             return missing()
+        case hsm_adapter.KeyNotTrustedError():
+            return MainKeyNotTrustedError()
         case hsm_adapter.HsmCapacityError():
             return TokenExhaustedError()
         case hsm_adapter.HsmHangsError():
@@ -136,6 +139,20 @@ class HsmCustody(Custody):
     def kek_statistics(self) -> KekStatistics:
         """What was counted of KEKs that stay loaded."""
         return self._token.kek_statistics
+
+    @property
+    @override
+    def waits_for_officer(self) -> bool:
+        return self._token.trust.mode is TrustMode.TRUSTED
+
+    @override
+    def demand_trusted(self, object_id: ObjectId) -> None:
+        if not self.waits_for_officer:
+            return
+        with _translated(missing=MainKeyMissingError):
+            standing = self._token.trust.standing(bytes.fromhex(object_id))
+        if standing is not Standing.GOOD:
+            raise MainKeyNotTrustedError
 
     @override
     def create_wrapping_key(self, object_id: ObjectId, algorithm: Algorithm) -> bytes:

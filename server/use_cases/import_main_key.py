@@ -18,6 +18,7 @@ from server.domain.errors import (
     FingerprintMismatchError,
     InvalidFieldError,
     KeysteadError,
+    MainKeyNotTrustedError,
     PendingKeyExistsError,
     RecoveryKeyRequiredError,
     WeakKeyError,
@@ -76,6 +77,7 @@ class ImportMainKey:
             PendingKeyExistsError: the key is for later, and one is waiting already.
             OrganizationLockedError: the main key in charge is REVOKED or DELETED.
             RecoveryKeyRequiredError: the main key in charge is REMOVED, and this is another one.
+            MainKeyNotTrustedError: the key is for now, and has to be marked by the token's security officer first.
             StaleEtagError, RequestIdReusedError: as the terms say.
             AnsweredBefore: this very request was carried out before.
         """
@@ -87,6 +89,8 @@ class ImportMainKey:
         key_id = self._env.new_id()
         with self._env.storage.write() as tx:
             authority = self._locked(tx, caller, upload, terms)
+            if wanted.activate_now and self._env.custody.waits_for_officer and not _needs_recovery(authority):
+                raise MainKeyNotTrustedError
             self._uploads.take_attempt(tx, upload)
             _demand_room(tx, authority, wanted)
             self._objects.announce(tx, key_id, ObjectRole.MAIN_KEY, Purpose.CREATE)

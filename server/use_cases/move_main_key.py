@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from server.domain.approvals import Act, ExactAct
-from server.domain.errors import InvalidFieldError, ResourceNotFoundError
+from server.domain.errors import ConcurrentChangeError, InvalidFieldError, ResourceNotFoundError
 from server.domain.etags import etag_of_main_key
 from server.domain.ids import MainKeyName
 from server.domain.main_keys import Action, MainKey, State
@@ -50,8 +50,29 @@ class MainKeyMoves:
         Raises:
             OrganizationLockedError: another key is in charge, and REVOKED, DELETED or REMOVED.
             ByokDisabledError: BYOK is disabled.
+            MainKeyNotTrustedError: it is PENDING, and the token's security officer has not marked it.
         """
-        return self._asked(caller, Operation.ACTIVATE_MAIN_KEY, name, terms, _plain(Action.ACTIVATE))
+        authorize(caller, Operation.ACTIVATE_MAIN_KEY, name.organization)
+        # Before the transaction, which a token that does not answer must not hold up.
+        may_be_pending = self._demand_trusted_if_pending(name)
+
+        def move(key: MainKey, where: Situation, now: datetime) -> MainKey:
+            if key.state is State.PENDING and not may_be_pending:
+                raise ConcurrentChangeError
+            return transition(key, Action.ACTIVATE, where, now=now)
+
+        return self._asked(caller, Operation.ACTIVATE_MAIN_KEY, name, terms, move)
+
+    def _demand_trusted_if_pending(self, name: MainKeyName) -> bool:
+        """Return whether the key, if it is PENDING, was seen to be trusted or need not be."""
+        if not self._env.custody.waits_for_officer:
+            return True
+        with self._env.storage.read() as tx:
+            key = tx.main_keys.find(name.organization, name.id)
+        if key is None or key.state is not State.PENDING:
+            return False
+        self._env.custody.demand_trusted(key.object_id)
+        return True
 
     def revoke(
         self,

@@ -7,7 +7,7 @@ anywhere, it loses nothing and repeats at most one batch.
 import logging
 
 from server.domain.audit import STEWARD
-from server.domain.errors import KeysteadError, MainKeyMissingError
+from server.domain.errors import KeysteadError, MainKeyMissingError, MainKeyNotTrustedError
 from server.domain.ids import KekName
 from server.domain.keks import Kek, binding_context
 from server.domain.main_keys import Action, MainKey, Origin, State
@@ -37,7 +37,7 @@ class Rotate:
 
         Raises:
             TokenUnavailableError, StorageUnavailableError: nothing of the present batch holds; try again later.
-            MainKeyMissingError: a key cannot be rotated, and there was nothing else to do.
+            MainKeyMissingError, MainKeyNotTrustedError: a key cannot be rotated, and there was nothing else to do.
         """
         with self._env.storage.read() as tx:
             rotating = tx.main_keys.in_state(State.ROTATING, _KEYS_AT_ONCE)
@@ -45,7 +45,7 @@ class Rotate:
         for key in rotating:
             try:
                 done += self._rewrap_batch(key) or self._retire(key)
-            except MainKeyMissingError as error:
+            except (MainKeyMissingError, MainKeyNotTrustedError) as error:
                 fault = error  # The trouble of one organisation's key holds up no other's.
         if fault is not None and not done:
             raise fault

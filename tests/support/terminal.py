@@ -60,7 +60,13 @@ def terminal(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], colum
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     mine = {name: value for name, value in env.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
     process = subprocess.Popen(
-        command, cwd=cwd, env={**mine, "TERM": "xterm"}, stdin=inside, stdout=inside, stderr=inside
+        command,
+        cwd=cwd,
+        env={**mine, "TERM": "xterm"},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,  # What asks for a PIN would otherwise ask at the terminal of the tests.
     )
     os.close(inside)
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hsm_adapter import HsmSettings, HsmToken
+from hsm_adapter import HsmSettings, HsmToken, TrustMode
 from server.custody.hsm import HsmCustody
 from server.domain.checkpoints import SignatureAlgorithm
 from server.domain.errors import KeysteadError
@@ -181,9 +181,10 @@ def opened(
     steps: Steps | None = None,
     custody: Callable[[HsmToken], Custody] = HsmCustody,
     limits: Limits = LIMITS,
+    trust_mode: TrustMode = TrustMode.FLAGS,
 ) -> Iterator[World]:
     """Have a world for a block: what it consists of is in the folder, and made if it is not there."""
-    settings = _settings(folder)
+    settings = replace(_settings(folder), trust_mode=trust_mode)
     url = url or f"sqlite:///{folder}/keystead.db"
     before = os.environ.get("SOFTHSM2_CONF")
     os.environ["SOFTHSM2_CONF"] = str(folder / "token/softhsm2.conf")

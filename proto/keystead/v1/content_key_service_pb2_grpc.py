@@ -92,7 +92,9 @@ class ContentKeyServiceServicer:
         """Makes a KEK in the token, wrapped under the main key that is ACTIVE.
 
         Callers: service of the organisation.
-        Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED.
+        Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED or
+        MAIN_KEY_NOT_TRUSTED (the main key was brought back after its removal, and the HSM's security officer has not marked
+        it again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

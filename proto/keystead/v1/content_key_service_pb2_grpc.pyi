@@ -56,7 +56,9 @@ class ContentKeyServiceStub:
     """Makes a KEK in the token, wrapped under the main key that is ACTIVE.
 
     Callers: service of the organisation.
-    Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED.
+    Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED or
+    MAIN_KEY_NOT_TRUSTED (the main key was brought back after its removal, and the HSM's security officer has not marked
+    it again).
     """
     GetKek: _grpc.UnaryUnaryMultiCallable[_content_key_service_pb2.GetKekRequest, _resources_pb2.Kek]
     """Shows one KEK.
@@ -130,7 +132,9 @@ class ContentKeyServiceAsyncStub(ContentKeyServiceStub):
     """Makes a KEK in the token, wrapped under the main key that is ACTIVE.
 
     Callers: service of the organisation.
-    Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED.
+    Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED or
+    MAIN_KEY_NOT_TRUSTED (the main key was brought back after its removal, and the HSM's security officer has not marked
+    it again).
     """
     GetKek: _aio.UnaryUnaryMultiCallable[_content_key_service_pb2.GetKekRequest, _resources_pb2.Kek]  # type: ignore[assignment]
     """Shows one KEK.
@@ -207,7 +211,9 @@ class ContentKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a KEK in the token, wrapped under the main key that is ACTIVE.
 
         Callers: service of the organisation.
-        Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED.
+        Errors: INVALID_ARGUMENT (malformed name), FAILED_PRECONDITION with reason ORGANIZATION_LOCKED or
+        MAIN_KEY_NOT_TRUSTED (the main key was brought back after its removal, and the HSM's security officer has not marked
+        it again).
         """
 
     @_abc_1.abstractmethod

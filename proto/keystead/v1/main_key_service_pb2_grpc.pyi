@@ -55,7 +55,8 @@ class MainKeyServiceStub:
     Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
     ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
     FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-    PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+    PENDING_KEY_EXISTS (activation LATER only), MAIN_KEY_NOT_TRUSTED (activation NOW only, of a service whose main keys
+    the HSM's security officer has to mark first; the upload is good for activation LATER), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
     ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
     is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
     """
@@ -78,8 +79,9 @@ class MainKeyServiceStub:
     Callers: administrator of the organisation.
     Start states: PENDING, REVOKED.
     Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-    the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
-    BYOK_DISABLED; ABORTED (etag).
+    the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first),
+    BYOK_DISABLED, or MAIN_KEY_NOT_TRUSTED (the HSM's security officer has not marked it, and the service asks for that);
+    ABORTED (etag).
     """
     RevokeMainKey: _grpc.UnaryUnaryMultiCallable[_main_key_service_pb2.RevokeMainKeyRequest, _main_key_service_pb2.RevokeMainKeyResponse]
     """Stops everything that needs the key in charge: from then on no content key of the organisation can be made, wrapped
@@ -149,7 +151,8 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
     ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
     FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-    PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+    PENDING_KEY_EXISTS (activation LATER only), MAIN_KEY_NOT_TRUSTED (activation NOW only, of a service whose main keys
+    the HSM's security officer has to mark first; the upload is good for activation LATER), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
     ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
     is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
     """
@@ -172,8 +175,9 @@ class MainKeyServiceAsyncStub(MainKeyServiceStub):
     Callers: administrator of the organisation.
     Start states: PENDING, REVOKED.
     Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-    the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
-    BYOK_DISABLED; ABORTED (etag).
+    the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first),
+    BYOK_DISABLED, or MAIN_KEY_NOT_TRUSTED (the HSM's security officer has not marked it, and the service asks for that);
+    ABORTED (etag).
     """
     RevokeMainKey: _aio.UnaryUnaryMultiCallable[_main_key_service_pb2.RevokeMainKeyRequest, _main_key_service_pb2.RevokeMainKeyResponse]  # type: ignore[assignment]
     """Stops everything that needs the key in charge: from then on no content key of the organisation can be made, wrapped
@@ -252,7 +256,8 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT with reason CHECKSUM_MISMATCH (damaged on its way; this is no failed upload) or
         ENCRYPTED_KEY_REJECTED (not exactly 32 bytes under this wrapping key);
         FAILED_PRECONDITION with reason WRAPPING_KEY_NOT_USABLE (used, expired, five failures, or unknown),
-        PENDING_KEY_EXISTS (activation LATER only), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
+        PENDING_KEY_EXISTS (activation LATER only), MAIN_KEY_NOT_TRUSTED (activation NOW only, of a service whose main keys
+        the HSM's security officer has to mark first; the upload is good for activation LATER), WEAK_KEY (32 zero bytes), FINGERPRINT_MISMATCH (not the expected one),
         ORGANIZATION_LOCKED (the main key in charge is REVOKED or DELETED) or RECOVERY_KEY_REQUIRED (it is REMOVED, and this
         is another key; the message says which fingerprint is needed); ALREADY_EXISTS with reason DUPLICATE_KEY (this value is, or was, a key of the organisation).
         """
@@ -293,8 +298,9 @@ class MainKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Callers: administrator of the organisation.
         Start states: PENDING, REVOKED.
         Errors: NOT_FOUND; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION (another state; PreconditionFailure names it and
-        the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first) or
-        BYOK_DISABLED; ABORTED (etag).
+        the moves it allows), ORGANIZATION_LOCKED (another key is REVOKED, DELETED or REMOVED: it comes first),
+        BYOK_DISABLED, or MAIN_KEY_NOT_TRUSTED (the HSM's security officer has not marked it, and the service asks for that);
+        ABORTED (etag).
         """
 
     @_abc_1.abstractmethod

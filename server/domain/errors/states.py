@@ -142,6 +142,18 @@ class ByokDisabledError(FailedPreconditionError):
         super().__init__("BYOK is disabled for this organization. Enable it, then activate the key.")
 
 
+class MainKeyNotTrustedError(FailedPreconditionError):
+    """The service runs in the trust mode `trusted`, and the HSM's security officer has not marked the main key."""
+
+    reason = "MAIN_KEY_NOT_TRUSTED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "In this service a main key wraps KEKs only when the HSM's security officer has marked it as trusted. "
+            "Import it to be activated later, have the officer mark it, then activate it."
+        )
+
+
 class RecoveryKeyRequiredError(FailedPreconditionError):
     """The organisation is locked, and only the very key that locks it brings it back."""
 

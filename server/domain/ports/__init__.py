@@ -5,6 +5,7 @@ An implementation promises the errors named here and wraps all others. Every awa
 
 from server.domain.ports.audit import Audit
 from server.domain.ports.custody import Custody, KeksInUse
+from server.domain.ports.officer import ExaminedKey, Officer, OfficerPin
 from server.domain.ports.rows import (
     AnsweredRequests,
     Approvals,
@@ -26,11 +27,14 @@ __all__ = [
     "Changes",
     "Clock",
     "Custody",
+    "ExaminedKey",
     "Intents",
     "Keks",
     "KeksInUse",
     "MainKeys",
     "NewId",
+    "Officer",
+    "OfficerPin",
     "Organizations",
     "Rewrap",
     "RewrapBatch",

@@ -36,8 +36,19 @@ class Custody(Protocol):
     """The token, in ids and bytes. No key's value passes here in clear, save content keys.
 
     Every method may also raise TokenUnavailableError and TokenExhaustedError; those that name a main key,
-    MainKeyMissingError.
+    MainKeyMissingError; those that wrap under one, MainKeyNotTrustedError.
     """
+
+    @property
+    def waits_for_officer(self) -> bool:
+        """Whether a new main key wraps nothing before the token's security officer has marked it."""
+
+    def demand_trusted(self, object_id: ObjectId) -> None:
+        """Return if this main key may wrap KEKs.
+
+        Raises:
+            MainKeyNotTrustedError: the security officer has not marked it, and this token's trust mode asks for that.
+        """
 
     def create_wrapping_key(self, object_id: ObjectId, algorithm: Algorithm) -> bytes:
         """Make an RSA pair in the token and return its public half, DER SubjectPublicKeyInfo."""
