@@ -3,7 +3,7 @@
 import ctypes
 import json
 
-from hsm_adapter import templates
+from hsm_adapter import TrustMode, templates
 from hsm_adapter.constants import Attribute, Mechanism, Mgf
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.structures import Template
@@ -57,8 +57,26 @@ def test_every_check_of_the_probe_is_told_in_its_order(service):
     rows = table(HSM, "The probe", "check")
     assert [check for check, _ in rows] == [check["name"] for check in report["checks"]]
     assert all(meaning for _, meaning in rows)
+    besides = table(HSM, "The probe", "check for `trusted`")
+    assert [check for check, _ in besides] == [check["name"] for check in report["trust_checks"]]
+    assert all(meaning for _, meaning in besides)
     assert report["ok"]
-    assert f"There is one trust mode, `{report['trust_mode']}`;" in prose(HSM)
+    assert f"Default is `{report['trust_mode']}`," in " ".join(prose(HSM).split())
+
+
+def test_every_trust_mode_is_told():
+    assert [words(mode)[0] for mode, _ in table(HSM, "Trust mode", "trust mode")] == [it.value for it in TrustMode]
+
+
+def test_in_the_mode_trusted_only_the_demand_for_a_mark_comes_to_keks():
+    mode = TrustMode.TRUSTED
+    for flags, trusted in {
+        templates.kek_birth(): templates.kek_birth(mode),
+        templates.kek_use(STANDARD): templates.kek_use(STANDARD, mode),
+        templates.kek_rewrap(STANDARD): templates.kek_rewrap(STANDARD, mode),
+    }.items():
+        assert attributes(trusted) == {**attributes(flags), "CKA_WRAP_WITH_TRUSTED": "yes"}
+    assert attributes(templates.unwrapped_main_key(bytes(16), STANDARD, mode)) == attributes(ROLES["main key"])
 
 
 def test_every_profile_is_told():
