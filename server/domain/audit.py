@@ -15,6 +15,9 @@ from server.domain.ids import MainKeyName, ObjectId, OrganizationId, WrappingKey
 STEWARD = "steward"
 """The actor of what Keystead does by itself."""
 
+OFFICER = "security-officer"
+"""The actor of what the token's security officer does, at the machine of the service."""
+
 
 class AuditAction(StrEnum):
     """What happened."""
@@ -26,6 +29,7 @@ class AuditAction(StrEnum):
     MAIN_KEY_IMPORTED = "MAIN_KEY_IMPORTED"
     MAIN_KEY_MOVED = "MAIN_KEY_MOVED"
     MAIN_KEY_VERIFIED = "MAIN_KEY_VERIFIED"
+    MAIN_KEY_TRUSTED = "MAIN_KEY_TRUSTED"
     MAIN_KEY_MISSING = "MAIN_KEY_MISSING"
     MAIN_KEY_FOUND = "MAIN_KEY_FOUND"
     MAIN_KEY_DESTROYED = "MAIN_KEY_DESTROYED"
@@ -61,6 +65,7 @@ _COLLECTIONS: Mapping[AuditAction, str] = MappingProxyType(
         AuditAction.MAIN_KEY_IMPORTED: "mainKeys",
         AuditAction.MAIN_KEY_MOVED: "mainKeys",
         AuditAction.MAIN_KEY_VERIFIED: "mainKeys",
+        AuditAction.MAIN_KEY_TRUSTED: "mainKeys",
         AuditAction.MAIN_KEY_MISSING: "mainKeys",
         AuditAction.MAIN_KEY_FOUND: "mainKeys",
         AuditAction.MAIN_KEY_DESTROYED: "mainKeys",

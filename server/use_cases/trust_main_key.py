@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from server.domain.audit import OFFICER, AuditAction, AuditEvent
 from server.domain.errors import ResourceNotFoundError
 from server.domain.ids import MainKeyName, ObjectId
 from server.domain.main_keys import IN_TOKEN_STATES
 from server.domain.ports import ExaminedKey, Officer, OfficerPin, Storage
+from server.use_cases.authority import lock_authority
 
 
 class WrongKeyError(Exception):
@@ -69,7 +71,7 @@ class TrustMainKey:
         return key.object_id, key.fingerprint
 
     def mark(self, key: KeyToTrust, pin: OfficerPin) -> None:
-        """Mark a key that was looked at, and make sure that it is still the same one.
+        """Mark a key that was looked at, make sure that it is still the same one, and write that down.
 
         Raises:
             WrongKeyError: somebody has exchanged it meanwhile.
@@ -80,3 +82,9 @@ class TrustMainKey:
                 "The key that was marked is not the one that was looked at: somebody else uses the token's PIN. Take "
                 "the mark away, or destroy the key, by the vendor's means."
             )
+        if key.name is None:
+            return  # Each log is one organisation's, and the common key is all theirs.
+        with self._storage.write() as tx:
+            lock_authority(tx, key.name.organization)
+            now = self._clock()
+            tx.audit.append(AuditEvent(key.name.organization, now, OFFICER, AuditAction.MAIN_KEY_TRUSTED, key.name.id))

@@ -6,8 +6,9 @@ import re
 import sys
 
 import pytest
+from keystead.v1 import audit_service_pb2 as audit
 from keystead.v1 import main_key_service_pb2 as main_keys
-from keystead.v1.resources_pb2 import MainKey
+from keystead.v1.resources_pb2 import AuditEvent, MainKey
 
 from tests.support.crypto import encrypt, fingerprint
 from tests.support.service import Service, refused
@@ -95,6 +96,9 @@ def test_a_main_key_works_when_the_officer_has_marked_it(running, officer, org):
     done = officer.runs(*named, "--fingerprint", fingerprint(value).hex())
     assert done.stdout == f"{key.name} is marked as trusted now: it may wrap KEKs.\n"
     assert org.activate(key.name).state == MainKey.ACTIVE
+    events = org.admin.audit.ListAuditEvents(audit.ListAuditEventsRequest(parent=org.name, page_size=1000)).audit_events
+    (marked,) = [it for it in events if it.action == AuditEvent.MAIN_KEY_TRUSTED]
+    assert (marked.actor, marked.subject) == ("security-officer", key.name)
     org.await_state(f"{org.name}/mainKeys/common", "RETIRED")
     assert org.unwrap(made.wrapped).plaintext == made.plaintext
     org.new_kek()
@@ -124,3 +128,12 @@ def test_the_officer_is_shown_the_fingerprint_and_asked(running, officer, org):
 def test_what_the_officer_cannot_mark_is_told(running, officer, org):
     unknown = officer.is_told("--organization", org.id, "--main-key", "0" * 32, "--fingerprint", "00", status=EX_CONFIG)
     assert "does not exist" in unknown
+
+
+def test_the_mode_stays(running):
+    """The last test of this file: the service does not start in the other mode on the token of this one."""
+    assert running.stop() == 0
+    other = {"KEYSTEAD_HSM__TRUST_MODE": "flags"}
+    done = running.keystead("serve", "--config", running.config, check=False, env=other)
+    assert done.returncode == EX_CONFIG, done
+    assert "was not made in the trust mode that hsm.trust_mode says" in done.stderr

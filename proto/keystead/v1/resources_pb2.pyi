@@ -694,6 +694,8 @@ class AuditEvent(_message.Message):
         """An approval was taken back, or its giver gave another for the same act."""
         MAIN_KEY_DESTROYED: AuditEvent._Action.ValueType  # 26
         """A main key's object in the token was destroyed."""
+        MAIN_KEY_TRUSTED: AuditEvent._Action.ValueType  # 27
+        """The HSM's security officer marked a main key as trusted: it may wrap KEKs."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What happened; docs/lifecycle.md tells each."""
@@ -752,6 +754,8 @@ class AuditEvent(_message.Message):
     """An approval was taken back, or its giver gave another for the same act."""
     MAIN_KEY_DESTROYED: AuditEvent.Action.ValueType  # 26
     """A main key's object in the token was destroyed."""
+    MAIN_KEY_TRUSTED: AuditEvent.Action.ValueType  # 27
+    """The HSM's security officer marked a main key as trusted: it may wrap KEKs."""
 
     NAME_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
@@ -777,7 +781,9 @@ class AuditEvent(_message.Message):
     sequence: _builtins.int
     """Its number in its organisation: 1 and up, without gaps."""
     actor: _builtins.str
-    """Who did it: the identity of a caller, "steward" for what Keystead does by itself, "*" for many callers together."""
+    """Who did it: the identity of a caller, "steward" for what Keystead does by itself, "security-officer" for that of the
+    HSM, "*" for many callers together.
+    """
     action: Global___AuditEvent.Action.ValueType
     """What happened."""
     subject: _builtins.str
