@@ -50,13 +50,21 @@ class Trust:
 
         def work(session: Session) -> Standing:
             handle = self._objects.find(session, Role.MAIN_KEY, main_key)
-            if pins_trust(self._cryptoki, session.handle, handle) != (self.mode is TrustMode.TRUSTED):
+            if self.mode is TrustMode.FLAGS:
+                return Standing.OTHER_MODE if self._is_seen_to_pin_trust(session, handle) else Standing.GOOD
+            if not pins_trust(self._cryptoki, session.handle, handle):
                 return Standing.OTHER_MODE
-            if self.mode is TrustMode.TRUSTED and not is_marked(self._cryptoki, session.handle, handle):
-                return Standing.UNMARKED
-            return Standing.GOOD
+            return Standing.GOOD if is_marked(self._cryptoki, session.handle, handle) else Standing.UNMARKED
 
         return self._recovery.run(work)
+
+    def _is_seen_to_pin_trust(self, session: Session, main_key: int) -> bool:
+        """Return whether a key is of the mode `trusted`; a token that cannot say so serves in the mode `flags`."""
+        try:
+            return pins_trust(self._cryptoki, session.handle, main_key)
+        except CryptokiError:
+            session.broken = True
+            return False
 
     def demand_marked(self, session: Session, main_key: int) -> None:
         """Return if a main key may wrap KEKs; in the mode `flags` the token is not asked.

@@ -220,10 +220,10 @@ def _print(report: CapabilityReport) -> None:
     kind = "a software token: nothing is attested" if report.is_software else "as the profile says, hardware"
     lines = [f"{token.label} · {token.manufacturer} {token.model} {token.firmware} · {kind}"]
     lines += [_line(it) for it in report.checks]
-    if report.signature_algorithm:
-        lines.append(f"Audit keys sign with {report.signature_algorithm.value}.")
     lines.append("For the trust mode trusted:")
     lines += [_line(it) for it in report.trust_checks]
+    if report.signature_algorithm:
+        lines.append(f"Audit keys sign with {report.signature_algorithm.value}.")
     lines.append(f"Trust mode {report.trust_mode}: {_LIMITS[report.trust_mode]}")
     lines.append("The service can run on it." if report.ok else "The service cannot run on it.")
     for line in lines:

@@ -1,15 +1,20 @@
 """The life of a main key in the trust mode `trusted`: nothing is wrapped under it before the officer has marked it."""
 
 import os
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from server.domain.errors import MainKeyNotTrustedError
+from server.domain.audit import AuditAction, AuditFilter
+from server.domain.errors import MainKeyNotTrustedError, ResourceNotFoundError
 from server.domain.ids import COMMON, KekName, MainKeyName
 from server.domain.intents import ObjectRole
 from server.domain.main_keys import State
-from server.use_cases import Import
+from server.domain.ports import ExaminedKey
+from server.use_cases import Import, PageRequest
+from server.use_cases.trust_main_key import TrustMainKey, WrongKeyError
 from tests.support.officer import trusted_world
 
 
@@ -114,3 +119,50 @@ def test_a_key_that_is_not_marked_holds_up_no_other_organisation(officers, world
     assert [it.main_key for it in world.keks(other)] == [officers_key.id]
     officers.mark(key.object_id)
     assert rotate() == 1
+
+
+class Thief:
+    """Exchanges a key between the officer's look and his mark: this is what is examined, one after the other."""
+
+    def __init__(self, *examined: ExaminedKey) -> None:
+        self.examined = list(examined)
+        self.marked: list[str] = []
+
+    def examine(self, _object_id: str) -> ExaminedKey:
+        return self.examined.pop(0)
+
+    def mark(self, object_id: str, _pin) -> None:
+        self.marked.append(object_id)
+
+
+def trusted_events(world, org) -> list[str]:
+    events = world.do.read_audit.list_events(world.admin(org), org, PageRequest(0, ""), AuditFilter()).items
+    return [it.event.actor for it in events if it.event.action is AuditAction.MAIN_KEY_TRUSTED]
+
+
+def test_the_officer_marks_no_other_key_unseen(world, org):
+    key = world.bring(org, activate_now=False)
+    name = MainKeyName(org, key.id)
+    good = ExaminedKey(key.fingerprint, is_trusted=False)
+    marked, other = replace(good, is_trusted=True), ExaminedKey(os.urandom(32), is_trusted=True)
+
+    def officer(*examined: ExaminedKey) -> TrustMainKey:
+        return TrustMainKey(world.storage, Thief(*examined), lambda: world.now)
+
+    with pytest.raises(WrongKeyError):
+        officer(other).look(name)
+    for after in (other, good):
+        step = officer(good, after)
+        looked = step.look(name)
+        with pytest.raises(WrongKeyError):
+            step.mark(looked, nullcontext)
+    assert trusted_events(world, org) == []
+    step = officer(good, marked)
+    step.mark(step.look(name), nullcontext)
+    assert trusted_events(world, org) == ["security-officer"]
+
+
+def test_a_key_that_is_not_in_the_token_any_more_is_not_looked_at(world, org):
+    step = TrustMainKey(world.storage, Thief(), lambda: world.now)
+    with pytest.raises(ResourceNotFoundError):
+        step.look(MainKeyName(org, world.env.new_id()))
