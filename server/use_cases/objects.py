@@ -12,6 +12,7 @@ from server.domain.errors import ConcurrentChangeError, KeysteadError
 from server.domain.ids import ObjectId
 from server.domain.intents import Intent, ObjectRole, Purpose
 from server.domain.ports import Transaction
+from server.use_cases.authority import lock_authority
 from server.use_cases.environment import Environment
 
 _log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ class TokenObjects:
         try:
             self._env.custody.destroy(role, object_id)
             with self._env.storage.write() as tx:
-                tx.intents.settle(object_id, Purpose.DESTROY)
                 if role is ObjectRole.MAIN_KEY:
                     self._record_destruction(tx, object_id)
+                tx.intents.settle(object_id, Purpose.DESTROY)
         except ConcurrentChangeError:
             return  # The steward was faster.
         except KeysteadError as error:
@@ -44,6 +45,7 @@ class TokenObjects:
         """Write down that a main key is gone from the token; what never became one is no matter."""
         key = tx.main_keys.find_by_object(object_id)
         if key is not None:
+            lock_authority(tx, key.organization)  # So that the log's events are in the order of their times.
             destroyed = AuditAction.MAIN_KEY_DESTROYED
             tx.audit.append(AuditEvent(key.organization, self._env.clock(), STEWARD, destroyed, key.id))
 
