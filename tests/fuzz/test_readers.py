@@ -21,10 +21,11 @@ from server.domain.errors import (
     WrappedKeyRejectedError,
 )
 from server.grpc_api.policy import Policy, PolicyError
-from server.people import People, ReadingError
 from server.people.issuer_keys import IssuerKeys, KeyTimes
 from server.people.key_sets import keys_in
-from server.people.people import ALGORITHMS, Issuer
+from server.people.people import Issuer, People
+from server.people.reading import ReadingError
+from server.people.terms import ALGORITHMS
 from server.settings import SettingsError, load_settings
 from server.use_cases.paging import PageRequest
 from tests.support.damage import damaged, json_values, toml_lines, words
