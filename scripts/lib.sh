@@ -26,13 +26,14 @@ listed() { sed -E 's/[[:space:]]*(#.*)?$//; /^$/d' "$@"; }
 
 # need_packages PACKAGE...: install what is missing of Debian's packages, or say how to.
 need_packages() {
-  local missing=() package
+  local missing=() package installed
   if ! command -v dpkg-query >/dev/null; then
     say "This is no Debian, so nobody checks whether what is needed is installed: see scripts/apt-packages*.txt."
     return 0
   fi
+  installed=" $(dpkg-query -Wf '${Package}=${db:Status-Status} ' "$@" 2>/dev/null || true)"
   for package in "$@"; do
-    [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    [[ $installed == *" $package=installed "* ]] || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then

@@ -27,10 +27,15 @@ def checkout(new_checkout):
 # Packages.
 
 
+def packages(is_installed: str) -> str:
+    """A dpkg-query, asked with -Wf FORMAT PACKAGE..., that has what a test of the shell says of `$it`."""
+    return f"#!/bin/sh\nshift 2\nfor it; do [ {is_installed} ] && printf '%s=installed ' \"$it\"; done\n"
+
+
 @pytest.fixture
 def stubs(tmp_path):
     """A folder of commands that go before the machine's own: here nothing but bash is installed, and we are root."""
-    (tmp_path / "dpkg-query").write_text('#!/bin/sh\n[ "$3" = bash ] && printf installed\n')
+    (tmp_path / "dpkg-query").write_text(packages('"$it" = bash'))
     (tmp_path / "apt-get").write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/calls"\n')
     (tmp_path / "id").write_text("#!/bin/sh\necho 0\n")
     for name in ("dpkg-query", "apt-get", "id"):
@@ -43,7 +48,7 @@ def test_who_is_not_root_is_told_the_one_line_to_run():
         place = Path(folder)
         place.chmod(0o755)
         shutil.copytree(ROOT / "scripts", place / "scripts")
-        (place / "dpkg-query").write_text('#!/bin/sh\n[ "$3" != make ] && [ "$3" != xxd ] && printf installed\n')
+        (place / "dpkg-query").write_text(packages('"$it" != make ] && [ "$it" != xxd'))
         (place / "dpkg-query").chmod(0o755)
         prefix = []
         if os.geteuid() == 0:
