@@ -3,6 +3,7 @@
 What they run is imported when they run: a client's command does not wait for the server to be loaded.
 """
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,8 @@ def serve(
     from server.stop_signal import stop_signal
     from server.supervisor import EX_CONFIG, AddressInUseError, supervise
 
+    gc.freeze()  # Everything is loaded: see __main__.py.
+    gc.enable()
     stopping = stop_signal()
     keep_memory_private()  # It holds no key, but the settings with the database's password.
     logging.configure("supervisor")

@@ -4,6 +4,7 @@ Apart from commands.py, so that a client's command does not have to load the ser
 """
 
 import faulthandler
+import gc
 import json
 import signal
 import sys
@@ -81,6 +82,8 @@ def _faults_told(*more: type[Exception]) -> Iterator[None]:
 
 
 def _child(name: str, config: Path, run: Callable[[Settings], None]) -> None:
+    gc.freeze()  # Everything is loaded: see __main__.py.
+    gc.enable()
     die_with_supervisor()
     keep_memory_private()
     allow_open_files()
