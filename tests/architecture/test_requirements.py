@@ -25,7 +25,9 @@ def _locked(name: str) -> dict[str, tuple[str, str | None]]:
     return found
 
 
-@pytest.mark.parametrize(("name", "least"), [("runtime.txt", 20), ("otel.txt", 8), ("test.txt", 20), ("audit.txt", 20)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("runtime.txt", 20), ("otel.txt", 8), ("test.txt", 20), ("audit.txt", 20), ("fuzz.txt", 20)]
+)
 def test_a_lock_file_names_packages_versions_and_hashes_and_nothing_else(name, least):
     assert len(_locked(name)) > least
     assert "://" not in (FOLDER / name).read_text()
@@ -36,7 +38,7 @@ def test_the_tests_run_on_what_the_service_runs_on():
     assert {name: test.get(name) for name in runtime | otel} == runtime | otel
 
 
-@pytest.mark.parametrize("name", ["runtime", "otel", "test", "audit"])
+@pytest.mark.parametrize("name", ["runtime", "otel", "test", "audit", "fuzz"])
 def test_what_is_asked_for_is_locked(name):
     asked = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", (FOLDER / f"{name}.in").read_text(), re.MULTILINE)
     locked = {it.lower() for it in _locked(f"{name}.txt")}
