@@ -131,7 +131,7 @@ def trust(
     processes.trust(config, organization, main_key, so_pin_file, fingerprint, as_json=as_json)
 
 
-hsm = typer.Typer(no_args_is_help=True, help="Look at the token, and have its security officer mark main keys.")
+hsm = typer.Typer(no_args_is_help=True, help="Look at the token; have its officer mark main keys.")
 hsm.command("probe")(probe)
 hsm.command("reconcile")(reconcile)
 hsm.command("trust")(trust)

@@ -25,7 +25,7 @@ def logged(service, event: str) -> list[dict[str, object]]:
 @pytest.fixture(scope="module")
 def hanging(tmp_path_factory, shim_library):
     folder = tmp_path_factory.mktemp("hanging")
-    with shimmed_service(folder, shim_library, HSM__HANG_WARNING="PT0.5S", HSM__HANG_LIMIT="PT5S") as hanging:
+    with shimmed_service(folder, shim_library, HSM__HANG_WARNING="PT1S", HSM__HANG_LIMIT="PT5S") as hanging:
         yield hanging
 
 
@@ -38,7 +38,9 @@ def test_a_token_that_hangs_is_told_at_once_and_its_processes_are_replaced(hangi
     with ThreadPoolExecutor(1) as threads:
         shim.hang("C_GenerateRandom")
         stuck = threads.submit(org.generate, kek)
-        eventually(lambda: logged(service, "token_hangs"), "the hanging call is noticed")
+        # On a busy machine other calls may take long, too, and are told of.
+        hangs = {"C_GenerateRandom"}
+        eventually(lambda: hangs & {it["function"] for it in logged(service, "token_hangs")}, "the call is noticed")
         with refused("UNAVAILABLE", "TOKEN_HANGS") as told:
             org.generate(kek)
         assert "RetryInfo" in told[0].details
