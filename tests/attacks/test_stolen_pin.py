@@ -23,6 +23,7 @@ from server.use_cases import Import
 from tests.attacks.conftest import AES
 from tests.attacks.deeds import ON_AES, ON_MAIN_KEY, ON_RSA, READABLE, RSA_PKCS
 from tests.support.crypto import WRONG_PADDINGS, encrypt
+from tests.support.held import HELD_AS_MAIN_KEY
 
 WITHOUT_CONTROLS = {
     **READABLE,
@@ -33,17 +34,7 @@ WITHOUT_CONTROLS = {
 }
 MAIN_KEY = {
     **AES,
-    Attribute.PRIVATE: True,
-    Attribute.SENSITIVE: True,
-    Attribute.EXTRACTABLE: False,
-    Attribute.ENCRYPT: False,
-    Attribute.DECRYPT: False,
-    Attribute.WRAP: True,
-    Attribute.UNWRAP: True,
-    Attribute.SIGN: False,
-    Attribute.VERIFY: False,
-    Attribute.DERIVE: False,
-    Attribute.ALLOWED_MECHANISMS: (Mechanism.AES_KEY_WRAP,),
+    **HELD_AS_MAIN_KEY,
 }
 
 

@@ -18,6 +18,7 @@ from hsm_adapter.templates import generated_main_key, identity, kek_birth, kek_r
 from server.domain.errors import MainKeyNotTrustedError
 from tests.attacks.conftest import AES, Victim
 from tests.attacks.deeds import KEK, READABLE
+from tests.support.held import HELD_AS_MAIN_KEY
 from tests.support.officer import trusted_world
 
 SOFTHSM = PROFILES["softhsm"]
@@ -140,17 +141,7 @@ def clone(more: dict) -> Template:
     """A main key that pins nothing, as a thief would have it."""
     held = {
         **AES,
-        Attribute.PRIVATE: True,
-        Attribute.SENSITIVE: True,
-        Attribute.EXTRACTABLE: False,
-        Attribute.ENCRYPT: False,
-        Attribute.DECRYPT: False,
-        Attribute.WRAP: True,
-        Attribute.UNWRAP: True,
-        Attribute.SIGN: False,
-        Attribute.VERIFY: False,
-        Attribute.DERIVE: False,
-        Attribute.ALLOWED_MECHANISMS: (Mechanism.AES_KEY_WRAP,),
+        **HELD_AS_MAIN_KEY,
         **more,
     }
     return Template({**held, Attribute.COPYABLE: False, Attribute.MODIFIABLE: False})

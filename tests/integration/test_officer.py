@@ -25,6 +25,7 @@ from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, aes_gcm
 from hsm_adapter.module import Module
 from hsm_adapter.structures import Template
 from hsm_adapter.templates import AES, generated_main_key, identity, kek_shared
+from tests.support.held import HELD_AS_MAIN_KEY
 
 TRUSTED = {Attribute.TRUSTED: True}
 
@@ -130,17 +131,7 @@ MAIN_KEY = {
     **AES,
     Attribute.TOKEN: True,
     Attribute.LABEL: Role.MAIN_KEY.value.encode(),
-    Attribute.PRIVATE: True,
-    Attribute.SENSITIVE: True,
-    Attribute.EXTRACTABLE: False,
-    Attribute.ENCRYPT: False,
-    Attribute.DECRYPT: False,
-    Attribute.WRAP: True,
-    Attribute.UNWRAP: True,
-    Attribute.SIGN: False,
-    Attribute.VERIFY: False,
-    Attribute.DERIVE: False,
-    Attribute.ALLOWED_MECHANISMS: (Mechanism.AES_KEY_WRAP,),
+    **HELD_AS_MAIN_KEY,
     Attribute.UNWRAP_TEMPLATE: kek_shared(TrustMode.TRUSTED),
     Attribute.VALUE_LEN: AES_KEY_SIZE,
     Attribute.COPYABLE: False,
