@@ -6,6 +6,9 @@ from server.domain.errors import OrganizationLockedError, StateDamagedError
 from server.domain.ids import MainKeyName, ObjectId, OrganizationId
 from server.domain.main_keys import LOCKING_STATES, State
 
+_IN_CHARGE = LOCKING_STATES | {State.ACTIVE}
+"""The states that the main key in charge can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuthoritySnapshot:
@@ -27,7 +30,7 @@ class AuthoritySnapshot:
     @property
     def is_damaged(self) -> bool:
         """Return whether a key is in charge that was never put in charge, as far as the audit log knows."""
-        return not self.is_recorded or self.state not in LOCKING_STATES | {State.ACTIVE}
+        return not self.is_recorded or self.state not in _IN_CHARGE
 
     def demand_undamaged(self) -> None:
         """Return if the audit log tells the same of the key's state.
