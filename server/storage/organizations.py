@@ -47,6 +47,33 @@ def _labelled(table: sa.TableClause, prefix: str) -> list[sa.Label[Any]]:
     return [column.label(prefix + column.name) for column in table.c]
 
 
+_NAMED = "named"
+
+
+def _authorities() -> sa.Select[tuple[object, ...]]:
+    """Return the query for the main keys in charge of some organisations, and what was last told of each."""
+    in_charge = sa.and_(main_keys.c.organization == organizations.c.id, main_keys.c.id == organizations.c.main_key)
+    event = audit_events.c
+    last = (
+        sa.select(event.sequence)
+        .where(event.organization == main_keys.c.organization, event.subject == main_keys.c.id, TELLS_STANDING)
+        .order_by(event.sequence.desc())
+        .limit(1)
+        .correlate(main_keys)
+        .scalar_subquery()
+    )
+    return (
+        sa.select(organizations.c.epoch, *_labelled(main_keys, _OF_KEY), *_labelled(audit_events, _OF_EVENT))
+        .join_from(organizations, main_keys, in_charge)
+        .outerjoin(audit_events, sa.and_(event.organization == organizations.c.id, event.sequence == last))
+        .where(organizations.c.id.in_(sa.bindparam(_NAMED, expanding=True)))
+    )
+
+
+_AUTHORITIES = _authorities()
+"""Made once: each process asks it several times a second, as long as anything is written on SQLite."""
+
+
 class Organizations(Part, ports.Organizations):
     """The organisations."""
 
@@ -80,24 +107,8 @@ class Organizations(Part, ports.Organizations):
 
     @override
     def authorities(self, organization_ids: Sequence[OrganizationId]) -> list[AuthoritySnapshot]:
-        in_charge = sa.and_(main_keys.c.organization == organizations.c.id, main_keys.c.id == organizations.c.main_key)
-        event = audit_events.c
-        last = (
-            sa.select(event.sequence)
-            .where(event.organization == main_keys.c.organization, event.subject == main_keys.c.id, TELLS_STANDING)
-            .order_by(event.sequence.desc())
-            .limit(1)
-            .correlate(main_keys)
-            .scalar_subquery()
-        )
-        columns = organizations.c.epoch, *_labelled(main_keys, _OF_KEY), *_labelled(audit_events, _OF_EVENT)
-        query = (
-            sa.select(*columns)
-            .join_from(organizations, main_keys, in_charge)
-            .outerjoin(audit_events, sa.and_(event.organization == organizations.c.id, event.sequence == last))
-        )
         parts = [organization_ids[start : start + _AT_ONCE] for start in range(0, len(organization_ids), _AT_ONCE)]
-        return [it for part in parts for it in self.all(query.where(organizations.c.id.in_(part)), _snapshot)]
+        return [_snapshot(row) for part in parts for row in self.execute(_AUTHORITIES, [{_NAMED: part}]).mappings()]
 
     @override
     def page(
