@@ -1,19 +1,15 @@
 """PKCS#11 in Python: one method a function of the standard, handles in and out, and every failure a `CryptokiError`.
 
-Nothing here decides anything. The calls go through the module's own function list, release Python's lock while they
-run, and copy what they return. Source: PKCS #11 Base Specification 2.40, section 5.
+Nothing here decides anything, and what is returned is copied. Source: PKCS #11 Base Specification 2.40, section 5.
 """
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from ctypes import POINTER, byref, c_ubyte, c_ulong, c_void_p, create_string_buffer, sizeof
+from ctypes import byref, c_ubyte, c_ulong, create_string_buffer, sizeof
 from pathlib import Path
-from threading import get_ident
-from time import monotonic
 
-from hsm_adapter import watchdog
 from hsm_adapter.constants import (
     CK_UNAVAILABLE_INFORMATION,
     CKF_OS_LOCKING_OK,
@@ -23,8 +19,7 @@ from hsm_adapter.constants import (
     SessionFlag,
     User,
 )
-from hsm_adapter.functions import FUNCTIONS
-from hsm_adapter.statistics import CallCounts, name_of
+from hsm_adapter.library import CryptokiError, Library
 from hsm_adapter.structures import (
     CkAttribute,
     CkInitializeArgs,
@@ -36,16 +31,6 @@ from hsm_adapter.structures import (
     Template,
 )
 from hsm_adapter.token_info import TokenInfo
-
-
-class CryptokiError(Exception):
-    """A function of the module returned something else than CKR_OK."""
-
-    def __init__(self, function: str, rv: int) -> None:
-        super().__init__(f"{function}: {name_of(rv)}")
-        self.function = function
-        self.rv = rv
-
 
 _MOST_ADDED = 512
 """Bytes by which a ciphertext is longer than its plaintext, at most."""
@@ -60,46 +45,13 @@ class _Own(threading.local):
         self.output = Output(_USUAL_SIZE + _MOST_ADDED)
 
 
-class Cryptoki:
-    """One loaded PKCS#11 module.
+class Cryptoki(Library):
+    """One loaded PKCS#11 module."""
 
-    Attributes:
-        counts: the calls that were made so far.
-    """
-
-    def __init__(self, module_path: Path) -> None:
-        """Load the shared library.
-
-        Raises:
-            OSError: it cannot be loaded, or is no PKCS#11 module.
-        """
-        self._library = ctypes.CDLL(str(module_path))
-        functions = c_void_p()
-        try:
-            get_function_list = self._library.C_GetFunctionList
-        except AttributeError as error:
-            raise OSError(f"{module_path} is not a PKCS#11 module") from error
-        if get_function_list(byref(functions)) != Rv.OK or not functions.value:
-            raise OSError(f"{module_path} gives no function list")
-        # CK_FUNCTION_LIST begins with a CK_VERSION, padded to the size of a pointer.
-        table = ctypes.cast(functions, POINTER(c_void_p))
-        self._functions: dict[str, Callable[..., int]] = {
-            name: ctypes.CFUNCTYPE(c_ulong, *arguments)(table[1 + place] or 0)
-            for name, (place, arguments) in FUNCTIONS.items()
-        }
-        self.counts = CallCounts(FUNCTIONS)
+    def __init__(self, path: Path) -> None:
+        """Load the shared library; raises as `Library`."""
+        super().__init__(path)
         self._own = _Own()
-
-    def _call(self, function: str, *arguments: object) -> None:
-        thread, began = get_ident(), monotonic()
-        watchdog.calls[thread] = function, began
-        try:
-            rv = self._functions[function](*arguments)
-        finally:
-            del watchdog.calls[thread]
-        self.counts.add(function, rv, monotonic() - began)
-        if rv:
-            raise CryptokiError(function, rv)
 
     # The library.
 
@@ -112,14 +64,14 @@ class Cryptoki:
         reserved = init_args.encode() if init_args is not None else None
         arguments = CkInitializeArgs(None, None, None, None, CKF_OS_LOCKING_OK, reserved)
         try:
-            self._call("C_Initialize", byref(arguments))
+            self.call("C_Initialize", byref(arguments))
         except CryptokiError as error:
             if error.rv != Rv.CRYPTOKI_ALREADY_INITIALIZED:
                 raise
 
     def finalize(self) -> None:
         """End all sessions and forget everything."""
-        self._call("C_Finalize", None)
+        self.call("C_Finalize", None)
 
     def slots(self, *, token_present: bool = True) -> list[int]:
         """Return the ids of the slots."""
@@ -131,85 +83,85 @@ class Cryptoki:
 
     def _list(self, function: str, argument: int) -> list[int]:
         count = c_ulong()
-        self._call(function, argument, None, byref(count))
+        self.call(function, argument, None, byref(count))
         found = (c_ulong * max(1, count.value))()
-        self._call(function, argument, found, byref(count))
+        self.call(function, argument, found, byref(count))
         return list(found[: count.value])
 
     def token_info(self, slot: int) -> TokenInfo:
         """Return what the token in a slot says of itself."""
         info = CkTokenInfo()
-        self._call("C_GetTokenInfo", slot, byref(info))
+        self.call("C_GetTokenInfo", slot, byref(info))
         return TokenInfo.of(slot, info)
 
     def init_token(self, slot: int, so_pin: bytes, label: str) -> None:
         """Make an empty token."""
-        self._call("C_InitToken", slot, so_pin, len(so_pin), label.encode().ljust(32))
+        self.call("C_InitToken", slot, so_pin, len(so_pin), label.encode().ljust(32))
 
     # Sessions.
 
     def open_session(self, slot: int) -> int:
         """Return a new read-write session."""
         session = c_ulong()
-        self._call("C_OpenSession", slot, SessionFlag.SERIAL | SessionFlag.RW, None, None, byref(session))
+        self.call("C_OpenSession", slot, SessionFlag.SERIAL | SessionFlag.RW, None, None, byref(session))
         return session.value
 
     def close_session(self, session: int) -> None:
         """Close a session; its session objects go with it."""
-        self._call("C_CloseSession", session)
+        self.call("C_CloseSession", session)
 
     def session_state(self, session: int) -> int:
         """Return the state, `CKS_*`."""
         info = CkSessionInfo()
-        self._call("C_GetSessionInfo", session, byref(info))
+        self.call("C_GetSessionInfo", session, byref(info))
         return int(info.state)
 
     def login(self, session: int, user: User, pin: bytearray) -> None:
         """Log in for all sessions of the process. The PIN is not copied: the caller wipes it."""
         buffer = (c_ubyte * len(pin)).from_buffer(pin)
-        self._call("C_Login", session, user, buffer, len(pin))
+        self.call("C_Login", session, user, buffer, len(pin))
 
     def logout(self, session: int) -> None:
         """Log out of all sessions of the process."""
-        self._call("C_Logout", session)
+        self.call("C_Logout", session)
 
     def init_pin(self, session: int, pin: bytes) -> None:
         """Set the user's PIN; the security officer must be logged in."""
-        self._call("C_InitPIN", session, pin, len(pin))
+        self.call("C_InitPIN", session, pin, len(pin))
 
     # Objects.
 
     def create_object(self, session: int, template: Template) -> int:
         """Return the handle of an object with these attributes."""
         handle = c_ulong()
-        self._call("C_CreateObject", session, template.array, template.count, byref(handle))
+        self.call("C_CreateObject", session, template.array, template.count, byref(handle))
         return handle.value
 
     def copy_object(self, session: int, source: int, template: Template) -> int:
         """Return the handle of a copy that differs in these attributes."""
         handle = c_ulong()
-        self._call("C_CopyObject", session, source, template.array, template.count, byref(handle))
+        self.call("C_CopyObject", session, source, template.array, template.count, byref(handle))
         return handle.value
 
     def destroy_object(self, session: int, handle: int) -> None:
         """Destroy an object."""
-        self._call("C_DestroyObject", session, handle)
+        self.call("C_DestroyObject", session, handle)
 
     def find_objects(self, session: int, template: Template, limit: int) -> list[int]:
         """Return up to `limit` handles of objects that have these attributes."""
-        self._call("C_FindObjectsInit", session, template.array, template.count)
+        self.call("C_FindObjectsInit", session, template.array, template.count)
         found = (c_ulong * limit)()
         count = c_ulong()
         handles: list[int] = []
         try:
             while len(handles) < limit:
-                self._call("C_FindObjects", session, found, limit - len(handles), byref(count))
+                self.call("C_FindObjects", session, found, limit - len(handles), byref(count))
                 if not count.value:
                     break
                 handles += found[: count.value]
         finally:
             with suppress(CryptokiError):
-                self._call("C_FindObjectsFinal", session)
+                self.call("C_FindObjectsFinal", session)
         return handles
 
     def attribute(self, session: int, handle: int, attribute: Attribute) -> bytes:
@@ -221,12 +173,12 @@ class Cryptoki:
         size = self._size(session, handle, attribute)
         buffer = create_string_buffer(max(1, size))
         asked = (CkAttribute * 1)(CkAttribute(attribute, ctypes.addressof(buffer), size))
-        self._call("C_GetAttributeValue", session, handle, asked, 1)
+        self.call("C_GetAttributeValue", session, handle, asked, 1)
         return buffer.raw[: asked[0].length]
 
     def _size(self, session: int, handle: int, attribute: Attribute) -> int:
         asked = (CkAttribute * 1)(CkAttribute(attribute, None, 0))
-        self._call("C_GetAttributeValue", session, handle, asked, 1)
+        self.call("C_GetAttributeValue", session, handle, asked, 1)
         if asked[0].length == CK_UNAVAILABLE_INFORMATION:
             raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
         return int(asked[0].length)
@@ -240,11 +192,11 @@ class Cryptoki:
         count = self._size(session, handle, attribute) // sizeof(CkAttribute)
         inner = (CkAttribute * count)()
         outer = (CkAttribute * 1)(CkAttribute(attribute, ctypes.addressof(inner), sizeof(inner)))
-        self._call("C_GetAttributeValue", session, handle, outer, 1)  # The numbers and the sizes,
+        self.call("C_GetAttributeValue", session, handle, outer, 1)  # The numbers and the sizes,
         values = [create_string_buffer(max(1, it.length)) for it in inner]
         for it, value in zip(inner, values, strict=True):
             it.value = ctypes.addressof(value)
-        self._call("C_GetAttributeValue", session, handle, outer, 1)  # and now the values.
+        self.call("C_GetAttributeValue", session, handle, outer, 1)  # and now the values.
         return {it.type: value.raw[: it.length] for it, value in zip(inner, values, strict=True)}
 
     def flags(self, session: int, handle: int, flags: Flags) -> bytes:
@@ -254,7 +206,7 @@ class Cryptoki:
             CryptokiError: the object lacks one of them, or does not show it.
         """
         answer = flags.take()
-        self._call("C_GetAttributeValue", session, handle, answer.array, answer.count)
+        self.call("C_GetAttributeValue", session, handle, answer.array, answer.count)
         values = answer.values()
         if values is None:
             raise CryptokiError("C_GetAttributeValue", Rv.ATTRIBUTE_TYPE_INVALID)
@@ -263,7 +215,7 @@ class Cryptoki:
 
     def set_attributes(self, session: int, handle: int, template: Template) -> None:
         """Change attributes of an object."""
-        self._call("C_SetAttributeValue", session, handle, template.array, template.count)
+        self.call("C_SetAttributeValue", session, handle, template.array, template.count)
 
     # Keys.
 
@@ -271,7 +223,7 @@ class Cryptoki:
         """Return the handle of a new secret key."""
         handle = c_ulong()
         call = MechanismCall(mechanism)
-        self._call("C_GenerateKey", session, call.pointer, template.array, template.count, byref(handle))
+        self.call("C_GenerateKey", session, call.pointer, template.array, template.count, byref(handle))
         return handle.value
 
     def generate_key_pair(
@@ -281,14 +233,14 @@ class Cryptoki:
         handles = c_ulong(), c_ulong()
         call = MechanismCall(mechanism)
         templates = public.array, public.count, private.array, private.count
-        self._call("C_GenerateKeyPair", session, call.pointer, *templates, byref(handles[0]), byref(handles[1]))
+        self.call("C_GenerateKeyPair", session, call.pointer, *templates, byref(handles[0]), byref(handles[1]))
         return handles[0].value, handles[1].value
 
     def wrap_key(self, session: int, mechanism: MechanismCall, wrapping_key: int, key: int, limit: int = 1024) -> bytes:
         """Return a key wrapped under another, at most `limit` bytes."""
         size = c_ulong(limit)
         wrapped = create_string_buffer(limit)
-        self._call("C_WrapKey", session, mechanism.pointer, wrapping_key, key, wrapped, byref(size))
+        self.call("C_WrapKey", session, mechanism.pointer, wrapping_key, key, wrapped, byref(size))
         return wrapped.raw[: size.value]
 
     def unwrap_key(
@@ -297,7 +249,7 @@ class Cryptoki:
         """Return the handle of the key that was wrapped."""
         handle = c_ulong()
         attributes = template.array, template.count
-        self._call(
+        self.call(
             "C_UnwrapKey",
             session,
             mechanism.pointer,
@@ -313,24 +265,24 @@ class Cryptoki:
 
     def encrypt(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
         """Return the ciphertext, for a mechanism that adds at most 512 bytes."""
-        self._call("C_EncryptInit", session, mechanism.pointer, key)
+        self.call("C_EncryptInit", session, mechanism.pointer, key)
         return self._crypt("C_Encrypt", session, data)
 
     def decrypt(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
         """Return the plaintext."""
-        self._call("C_DecryptInit", session, mechanism.pointer, key)
+        self.call("C_DecryptInit", session, mechanism.pointer, key)
         return self._crypt("C_Decrypt", session, data)
 
     def sign(self, session: int, mechanism: MechanismCall, key: int, data: bytes) -> bytes:
         """Return the signature of a digest, of at most 512 bytes."""
-        self._call("C_SignInit", session, mechanism.pointer, key)
+        self.call("C_SignInit", session, mechanism.pointer, key)
         return self._crypt("C_Sign", session, data)
 
     def _crypt(self, function: str, session: int, data: bytes) -> bytes:
         size = len(data)
         output = self._own.output if size <= _USUAL_SIZE else Output(size + _MOST_ADDED)
         try:
-            self._call(function, session, data, size, output.buffer, output.size_pointer)
+            self.call(function, session, data, size, output.buffer, output.size_pointer)
         except BaseException:
             output.clear()
             raise
@@ -339,7 +291,7 @@ class Cryptoki:
     def generate_random(self, session: int, size: int) -> bytes:
         """Return random bytes of the token."""
         buffer = create_string_buffer(size)
-        self._call("C_GenerateRandom", session, buffer, size)
+        self.call("C_GenerateRandom", session, buffer, size)
         return buffer.raw
 
 

@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 
 from hsm_adapter.constants import Mechanism
-from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmUnavailableError, KekBindingError, KekRejectedError, RejectedInputError
 from hsm_adapter.floor import Turns
 from hsm_adapter.kek_cache import LoadedKek
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KW, IV_SIZE, TAG_SIZE, WRAPPED_SIZE
 from hsm_adapter.objects import Objects
 from hsm_adapter.recovery import Recovery

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError
+from hsm_adapter.cryptoki import Cryptoki
 from hsm_adapter.errors import HsmUnavailableError, ModuleMissingError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.return_values import error_for, fault_of
 
 _PATIENCE = 30.0

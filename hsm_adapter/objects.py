@@ -6,8 +6,8 @@ Finding is slow on some tokens (SoftHSM looks at every object), so handles are r
 import threading
 
 from hsm_adapter.constants import Attribute, ObjectClass, Rv
-from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmPolicyError, ObjectMissingError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.sessions import Era, Session, SessionPool
 from hsm_adapter.structures import Flags, Template
 from hsm_adapter.templates import Role, identity

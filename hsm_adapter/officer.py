@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism, User
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError, find_token
+from hsm_adapter.cryptoki import Cryptoki, find_token
 from hsm_adapter.errors import HsmAuthenticationError, HsmPolicyError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.module import Module
 from hsm_adapter.return_values import Fault, error_for, fault_of
 from hsm_adapter.structures import Template

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hsm_adapter import signing, templates
 from hsm_adapter.constants import Attribute, KeyType, Mechanism, ObjectClass
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError
+from hsm_adapter.cryptoki import Cryptoki
 from hsm_adapter.errors import HsmError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, IV_SIZE, OAEP_SHA256, aes_gcm
 from hsm_adapter.module import Module
 from hsm_adapter.objects import Objects

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError
+from hsm_adapter.cryptoki import Cryptoki
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW
 from hsm_adapter.objects import Objects
 from hsm_adapter.profiles import Profile

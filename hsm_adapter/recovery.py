@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from hsm_adapter.constants import Mechanism
-from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmAuthenticationError, HsmError, ObjectMissingError, TokenMissingError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KW
 from hsm_adapter.module import Module
 from hsm_adapter.objects import Objects

@@ -9,7 +9,6 @@ from enum import Enum, auto
 from types import MappingProxyType
 
 from hsm_adapter.constants import Rv
-from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import (
     HsmAuthenticationError,
     HsmCapacityError,
@@ -19,6 +18,7 @@ from hsm_adapter.errors import (
     HsmUnavailableError,
     RejectedInputError,
 )
+from hsm_adapter.library import CryptokiError
 
 
 class Fault(Enum):

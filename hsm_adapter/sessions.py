@@ -12,9 +12,10 @@ from queue import Empty, SimpleQueue
 
 from hsm_adapter import watchdog
 from hsm_adapter.constants import Rv, SessionState, User
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError, find_token
+from hsm_adapter.cryptoki import Cryptoki, find_token
 from hsm_adapter.errors import HsmAuthenticationError, HsmCapacityError, HsmUnavailableError, TokenMissingError
 from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekCounter, LoadedKek, LoadedKeks
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.module import Module
 from hsm_adapter.pin_file import PinFile
 from hsm_adapter.return_values import Fault, error_for, fault_of

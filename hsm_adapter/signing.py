@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError
+from hsm_adapter.cryptoki import Cryptoki
 from hsm_adapter.errors import HsmError, HsmPolicyError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import ECDSA, PSS_SALT_SIZE, PSS_SHA256
 from hsm_adapter.objects import Objects
 from hsm_adapter.recovery import Recovery

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hsm_adapter import templates
 from hsm_adapter.constants import Attribute, Mechanism
-from hsm_adapter.cryptoki import CryptokiError
 from hsm_adapter.errors import HsmError, HsmPolicyError, KekBindingError, RejectedInputError
 from hsm_adapter.floor import Floor, Turns
 from hsm_adapter.kek_cache import DEFAULT_KEK_LIMITS, KekCacheLimits, KekStatistics
 from hsm_adapter.keks import KeksInUse, KekToUse, KekWork, WrappedKek
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, OAEP_SHA256, mechanism_names
 from hsm_adapter.module import Module
 from hsm_adapter.objects import Objects

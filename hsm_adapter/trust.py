@@ -7,8 +7,9 @@ keys pin that in their UNWRAP_TEMPLATE: so a KEK cannot be wrapped under any oth
 from enum import Enum, auto
 
 from hsm_adapter.constants import Attribute
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError
+from hsm_adapter.cryptoki import Cryptoki
 from hsm_adapter.errors import KeyNotTrustedError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.objects import Objects
 from hsm_adapter.recovery import Recovery
 from hsm_adapter.return_values import Fault, fault_of

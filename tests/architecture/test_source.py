@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from hsm_adapter.constants import Rv
-from hsm_adapter.cryptoki import CryptokiError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.return_values import FAULTS, Fault, fault_of
 from tests.support.token import ROOT
 

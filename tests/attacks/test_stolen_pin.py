@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hsm_adapter import Role
 from hsm_adapter.constants import Attribute, KeyType, Mechanism, ObjectClass
-from hsm_adapter.cryptoki import CryptokiError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KW, OAEP_SHA256
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.structures import Template

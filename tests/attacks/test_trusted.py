@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import keywrap
 
 from hsm_adapter import Role, TrustMode
 from hsm_adapter.constants import Attribute, Mechanism
-from hsm_adapter.cryptoki import CryptokiError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KW, OAEP_SHA256
 from hsm_adapter.profiles import PROFILES
 from hsm_adapter.structures import Template

@@ -89,5 +89,5 @@ def test_calls_that_return_are_not_held_to_hang(token, shim):
 
 def test_a_call_that_is_asked_wrongly_does_not_stay_under_way(token):
     with pytest.raises(ctypes.ArgumentError):
-        token._cryptoki._call("C_GenerateRandom", "no session", None, 0)
+        token._cryptoki.call("C_GenerateRandom", "no session", None, 0)
     assert watchdog.calls == {}

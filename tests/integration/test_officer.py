@@ -20,7 +20,8 @@ from hsm_adapter import (
     mark,
 )
 from hsm_adapter.constants import Attribute, Mechanism, User
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError, find_token
+from hsm_adapter.cryptoki import Cryptoki, find_token
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KEY_SIZE, AES_KW, aes_gcm
 from hsm_adapter.module import Module
 from hsm_adapter.structures import Template

@@ -10,7 +10,7 @@ import cryptography_vectors
 import pytest
 
 from hsm_adapter.constants import Attribute, KeyType, Mechanism, Mgf, ObjectClass, Rv
-from hsm_adapter.cryptoki import CryptokiError
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.mechanisms import AES_KW, OAEP_SHA256, aes_gcm
 from hsm_adapter.structures import Template, oaep
 

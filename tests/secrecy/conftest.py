@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm_adapter.cryptoki import Cryptoki, CryptokiError
+from hsm_adapter.cryptoki import Cryptoki
+from hsm_adapter.library import CryptokiError
 from hsm_adapter.templates import Role
 from server.bootstrap import opened
 from server.storage import migrate
