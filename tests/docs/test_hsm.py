@@ -95,6 +95,6 @@ def test_a_token_is_said_to_be_proven_or_only_read_about():
     assert {how for *_, how in rows} == {"measured", "read"}
 
 
-def test_every_patch_of_the_development_token_is_told():
-    there = {str(it.relative_to(ROOT)) for it in (ROOT / "scripts/softhsm/patches").iterdir()}
+def test_every_patch_of_the_development_token_and_of_its_proxy_is_told():
+    there = {str(it.relative_to(ROOT)) for it in (ROOT / "scripts").glob("*/patches/*")}
     assert {word for word in words(prose(HSM)) if word.endswith(".patch")} == there

@@ -144,7 +144,6 @@ def test_with_the_token_in_another_process_none_of_ours_has_a_key_even_while_it_
                 assert in_use()
                 assert not use.done()
             use.result()
-        demand_clean(service, life.keys, life.content_keys)
         life.revoke()
         life.delete()
         # The PIN is not looked for: p11-kit does not wipe what it has sent.
