@@ -395,7 +395,9 @@ class MainKey(_message.Message):
     """A word for its present state. Give it back to change only what was seen."""
     @_builtins.property
     def next_moves(self) -> _containers.RepeatedScalarFieldContainer[Global___MainKey.Move.ValueType]:
-        """The moves that an administrator can make from here."""
+        """The moves that an administrator can ask for now, by the states of the organisation's keys. The token is not asked for
+        it, so a move can still be refused for what that says (MAIN_KEY_NOT_TRUSTED), or for want of approval.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
