@@ -209,11 +209,15 @@ class Audit(Part, ports.Audit):
         return self.column(query.order_by(audit_logs.c.organization).limit(limit))
 
     @override
-    def pending_receipts(self, limit: int) -> list[tuple[OrganizationId, int]]:
-        column = audit_receipts.c
-        query = sa.select(column.organization, column.sequence).where(column.signature.is_(None))
+    def pending_receipts(
+        self, after: tuple[OrganizationId, int] | None, limit: int
+    ) -> list[tuple[OrganizationId, int]]:
+        place = audit_receipts.c.organization, audit_receipts.c.sequence
+        query = sa.select(*place).where(audit_receipts.c.signature.is_(None))
+        if after is not None:
+            query = query.where(sa.tuple_(*place) > sa.tuple_(*after))
         return self.all(
-            query.order_by(column.organization, column.sequence).limit(limit),
+            query.order_by(*place).limit(limit),
             lambda row: (row["organization"], row["sequence"]),
         )
 

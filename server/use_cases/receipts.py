@@ -29,21 +29,25 @@ class Receipts:
     def __init__(self, env: Environment) -> None:
         self._env = env
         self._checkpoints = Checkpoints(env)
+        self._after: tuple[OrganizationId, int] | None = None
 
     def sign_pending(self) -> int:
-        """Sign the receipts that wait for it, up to fifty; return how many. Those of a damaged log go on waiting.
+        """Sign the receipts that wait for it, up to fifty; return how many waited, 0 after the last.
+
+        Those of a damaged log go on waiting, and others do not wait for them.
 
         Raises:
             TokenUnavailableError, StorageUnavailableError: try again later.
         """
         with self._env.storage.read() as tx:
-            pending = tx.audit.pending_receipts(_AT_ONCE)
-        signed = 0
+            pending = tx.audit.pending_receipts(self._after, _AT_ONCE)
         for organization, sequence in pending:
             with passing_over_damage():
                 self.of(AuditEventName(organization, sequence))
-                signed += 1
-        return signed
+            self._after = organization, sequence
+        if not pending:
+            self._after = None
+        return len(pending)
 
     def of(self, name: AuditEventName) -> Receipt:
         """Return the receipt of an event, signed now if it was not before.

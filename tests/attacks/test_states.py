@@ -14,6 +14,7 @@ from server.domain.etags import etag_of_main_key
 from server.domain.ids import ApprovalName, MainKeyName
 from server.domain.main_keys import State
 from server.domain.roles import Caller, Grant, Role
+from server.use_cases import receipts
 from tests.attacks.owners import Owner, refusal
 
 
@@ -193,3 +194,24 @@ def test_a_log_that_is_cut_off_is_noticed(world, owner, write, unguarded, caplog
     caplog.clear()
     world.steward()
     assert any(f"the audit log of organizations/{owner.id}" in getattr(it, "text", "") for it in caplog.records)
+
+
+def test_the_receipts_of_others_do_not_wait_for_those_of_a_log_that_is_damaged(
+    world, owner, write, unguarded, monkeypatch
+):
+    monkeypatch.setattr(receipts, "_AT_ONCE", 2)
+    # In the order in which receipts are signed.
+    damaged, other = sorted((owner.id, world.new_organization()))
+    world.bring(other)
+    world.pass_time(timedelta(hours=1))
+    world.steward()
+    for organization in (damaged, other):
+        for _ in range(3):
+            world.bring(organization)
+    write("UPDATE audit_events SET actor = 'somebody else' WHERE organization = :org AND sequence = 1", org=damaged)
+    world.pass_time(timedelta(hours=1))
+    world.steward()
+    with world.storage.read() as tx:
+        waiting = tx.audit.pending_receipts(None, 100)
+    assert {organization for organization, _ in waiting} == {damaged}
+    assert len(waiting) > 2

@@ -292,14 +292,18 @@ def test_a_log_of_an_older_schema_goes_on(database_url):
 def test_a_receipt_is_signed_once_and_stays(acme):
     moved = replace(USED, action=AuditAction.MAIN_KEY_MOVED, to_state="REVOKED", from_state="ACTIVE")
     with acme.write() as tx:
-        assert tx.audit.pending_receipts(10) == []
+        assert tx.audit.pending_receipts(None, 10) == []
         tx.audit.append(moved)
         tx.audit.append(replace(moved, to_state="RETIRED"))
         tx.audit.append(moved)
     receipt = Receipt(ACME, 2, b"{}", bytes(32), b"signature")
     with acme.write() as tx:
-        assert tx.audit.pending_receipts(10) == [(ACME, 2), (ACME, 4)]
-        assert tx.audit.pending_receipts(1) == [(ACME, 2)]
+        assert tx.audit.pending_receipts(None, 10) == [(ACME, 2), (ACME, 4)]
+        assert tx.audit.pending_receipts(None, 1) == [(ACME, 2)]
+        assert tx.audit.pending_receipts((ACME, 2), 10) == [(ACME, 4)]
+        assert tx.audit.pending_receipts((ACME, 3), 10) == [(ACME, 4)]
+        assert tx.audit.pending_receipts(("aaa", 9), 1) == [(ACME, 2)]
+        assert tx.audit.pending_receipts(("zzz", 1), 10) == []
         assert tx.audit.receipt(ACME, 2) is None
         tx.audit.keep_receipt(receipt)
         tx.audit.keep_receipt(replace(receipt, signature=b"another"))
@@ -307,7 +311,7 @@ def test_a_receipt_is_signed_once_and_stays(acme):
     with acme.read() as tx:
         assert tx.audit.receipt(ACME, 2) == receipt
         assert tx.audit.receipt(ACME, 3) is None
-        assert tx.audit.pending_receipts(10) == [(ACME, 4)]
+        assert tx.audit.pending_receipts(None, 10) == [(ACME, 4)]
     for statement in ("UPDATE audit_receipts SET signature = NULL WHERE sequence = 2", "DELETE FROM audit_receipts"):
         with pytest.raises(ConcurrentChangeError), acme.connected(writes=True) as connection:
             connection.execute(sa.text(statement))

@@ -63,8 +63,10 @@ class Audit(Protocol):
     def behind(self, after: OrganizationId | None, limit: int) -> list[OrganizationId]:
         """Return up to `limit` organisations whose log is not that of their newest checkpoint, by id, after `after`."""
 
-    def pending_receipts(self, limit: int) -> list[tuple[OrganizationId, int]]:
-        """Return up to `limit` events, by organisation and number, of which a receipt is still to be signed."""
+    def pending_receipts(
+        self, after: tuple[OrganizationId, int] | None, limit: int
+    ) -> list[tuple[OrganizationId, int]]:
+        """Return up to `limit` events of which a receipt is to be signed, by organisation and number, after `after`."""
 
     def receipt(self, organization: OrganizationId, sequence: int) -> Receipt | None:
         """Return the receipt of an event, or None if there is none, or none yet."""
