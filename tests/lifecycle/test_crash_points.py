@@ -1,5 +1,6 @@
 """kill -9 between every pair of steps of every change: the next start converges; nothing is lost or left over."""
 
+import json
 import os
 import shutil
 import signal
@@ -50,10 +51,27 @@ def prepared(tmp_path_factory):
     return prepare
 
 
-def run(folder, scenario, step):
-    command = [sys.executable, "-m", "tests.support.crash_scenarios", folder, scenario, str(step)]
+@pytest.fixture
+def copied(prepared, tmp_path):
+    """Return a folder of this test's own in which a scenario is prepared."""
+    return lambda scenario: shutil.copytree(prepared(scenario), tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Make a change in a process of its own; return its exit status and its steps."""
+    command = [sys.executable, "-m", "tests.support.crash_scenarios"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as parent:
+
+        def run(folder, scenario, step):
+            parent.stdin.write(json.dumps([str(folder), scenario, step]) + "\n")
+            parent.stdin.flush()
+            return json.loads(parent.stdout.readline())
+
+        yield run
+    assert parent.returncode == 0
 
 
 def content(world, folder):
@@ -89,12 +107,10 @@ def settled(world):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_change_that_nobody_kills_takes_these_steps(prepared, scenario, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(prepared(scenario), folder)
-    done = run(folder, scenario, 0)
-    assert done.returncode == 0, done.stderr
-    assert tuple(done.stdout.split()) == SCENARIOS[scenario][2]
+def test_a_change_that_nobody_kills_takes_these_steps(copied, run, scenario):
+    status, steps = run(copied(scenario), scenario, 0)
+    assert status == 0
+    assert tuple(steps) == SCENARIOS[scenario][2]
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +132,11 @@ def whole(prepared, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("scenario", "step"), POINTS)
-def test_a_killed_change_is_finished_or_undone_and_can_be_made_again(prepared, whole, scenario, step, tmp_path):
+def test_a_killed_change_is_finished_or_undone_and_can_be_made_again(copied, whole, run, scenario, step):
     expected = whole(scenario)
-    folder = tmp_path / "killed"
-    shutil.copytree(prepared(scenario), folder)
-    died = run(folder, scenario, step)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    folder = copied(scenario)
+    status, _ = run(folder, scenario, step)
+    assert status == -signal.SIGKILL
     with opened(folder) as world:
         settled(world)
         if expected is not None:

@@ -1,9 +1,13 @@
 """Changes that are killed in the middle: how each is prepared, and how it is made.
 
-As a program, `crash_scenarios FOLDER SCENARIO STEP` makes the change in a prepared folder, kills itself with SIGKILL
-after the given step (0: never), and prints the names of the steps if it has survived.
+As a program, it is told of changes, a line of JSON each: [FOLDER, SCENARIO, STEP]. It makes each in a child of its own,
+in a prepared folder; the child kills itself with SIGKILL after the given step (0: never). It answers with a line each:
+[STATUS, STEPS], how the child ended, and the names of the steps if it has survived. The children are forked from a
+process that has loaded all that they need, and opened nothing: to load it takes longer than a change.
 """
 
+import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -201,7 +205,8 @@ SCENARIOS = {
 }
 
 
-def main(folder: Path, scenario: str, step: int) -> None:
+def make(folder: Path, scenario: str, step: int) -> list[str]:
+    """Make a change, and return its steps."""
     _, do, _ = SCENARIOS[scenario]
     first = scenario == "first_start"
     steps = Steps((step or None) if first else None, kill_me)
@@ -209,8 +214,29 @@ def main(folder: Path, scenario: str, step: int) -> None:
         if not first:
             steps.begin(step or None)
             do(world)
-        sys.stdout.write(" ".join(steps.names))
+        return steps.names
+
+
+def make_in_child(folder: Path, scenario: str, step: int) -> tuple[int, list[str]]:
+    """Make a change in a new process; return its exit status and its steps."""
+    ours, childs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(childs, " ".join(make(folder, scenario, step)).encode())
+        os._exit(0)
+    os.close(childs)
+    with os.fdopen(ours) as told:
+        names = told.read().split()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), names
+
+
+def main() -> None:
+    for line in sys.stdin:
+        folder, scenario, step = json.loads(line)
+        sys.stdout.write(json.dumps(make_in_child(Path(folder), scenario, step)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main()
