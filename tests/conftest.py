@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support import postgres
 from tests.support.service import Organization, Service, running
@@ -11,6 +12,22 @@ from tests.support.service import Organization, Service, running
 # How long an example takes says something of the machine, and nothing of what is tested.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+class OneEnduranceTestAtATime(LoadFileScheduling):
+    """Gives all of tests/endurance to one process.
+
+    Each of them takes all of a small machine: two at once would last twice as long, and wait for each other.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "tests/endurance" if file.startswith("tests/endurance/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return OneEnduranceTestAtATime(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
