@@ -22,9 +22,11 @@ from tests.support.world import opened
 
 pytestmark = pytest.mark.slow
 
-KEKS = 100_000
+KEKS = 40_000
 SAMPLE = 2000
 MIB = 2**20
+ROOM = 4 * MIB
+"""What the process may have grown by in the last two thirds: less than 160 bytes a KEK."""
 
 
 def resident_bytes(token: HsmToken, org: OrganizationId) -> int:
@@ -64,7 +66,7 @@ def rotation(world, org):
 
 
 @pytest.mark.timeout(300)
-def test_a_hundred_thousand_keks_rotate_in_flat_memory(tmp_path, rng):
+def test_tens_of_thousands_of_keks_rotate_in_flat_memory(tmp_path, rng):
     with opened(tmp_path, custody=PooledCustody, limits=Limits()) as world:
         org = world.new_organization()
         first = world.bring(org)
@@ -83,7 +85,7 @@ def test_a_hundred_thousand_keks_rotate_in_flat_memory(tmp_path, rng):
                 after_a_third = resident_bytes(world.custody._token, org)
         assert world.steward() == 0
         grown = resident_bytes(world.custody._token, org) - after_a_third
-        assert grown < max(16 * MIB, after_a_third // 10), f"{grown / MIB:.1f} of {after_a_third / MIB:.1f} MiB"
+        assert grown < ROOM, f"{grown / MIB:.1f} of {after_a_third / MIB:.1f} MiB"
 
         done = rotation(world, org)
         assert (done.from_main_key, done.to_main_key, done.state) == (first.id, second.id, RotationState.DONE)

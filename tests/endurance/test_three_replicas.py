@@ -37,8 +37,9 @@ def told_since(tenants, moment: float) -> set[str]:
 
 def test_nothing_succeeds_after_the_bound(both):
     began = time.monotonic()
-    rounds = rounds_of(both, 12)
-    assert len(rounds) == 12
+    # Each of the two at each replica; more rounds are in scripts/bench revocation.
+    rounds = rounds_of(both, 6)
+    assert len(rounds) == 6
     assert statistics.median(it.until_last_success for it in rounds) < 1
     assert told_since(both, began) <= HONEST
 
