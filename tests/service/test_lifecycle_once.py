@@ -34,10 +34,13 @@ SERVICES = {
 }
 
 
-@pytest.fixture
-def killable(database_url, tmp_path):
-    """A service of the test's own, on each database."""
-    with running(tmp_path / "service", database=database_url) as service:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def killable(request, tmp_path_factory):
+    """A service of this file's own, on each database."""
+    settings = {}
+    if request.param == "postgresql":
+        settings["database"] = request.getfixturevalue("postgres_server").new_database()
+    with running(tmp_path_factory.mktemp("service"), **settings) as service:
         yield service
 
 
@@ -111,7 +114,10 @@ def test_a_repeat_is_told_the_first_answer_byte_for_byte_by_every_worker_and_aft
     answers = [(change, change.send(killable.client(change.who))) for change in life(org)]
     org.await_state(org.main_keys()[0].name, "RETIRED")
     before = present(org)
-    for _ in range(2):
+    for was_killed in (False, True):
+        if was_killed:
+            killable.kill()
+            killable.start()
         for who in ("operator", f"admin:{org.id}", f"service:{org.id}"):
             with clients_of_every_worker(killable, who) as clients:
                 for client in clients.values():
@@ -119,8 +125,6 @@ def test_a_repeat_is_told_the_first_answer_byte_for_byte_by_every_worker_and_aft
                         if change.who == who:
                             assert change.send(client) == answer
         assert present(org) == before
-        killable.kill()
-        killable.start()
     for change, _ in answers:
         if (other := changed(change)) is not None:
             with refused("INVALID_ARGUMENT", "REQUEST_ID_REUSED") as refusal:
