@@ -12,6 +12,7 @@ from hsm_adapter.constants import Attribute, KeyType, ObjectClass
 from hsm_adapter.cryptoki import Cryptoki
 from hsm_adapter.structures import Template, Value
 from hsm_adapter.templates import identity
+from server.custody.hsm import HsmCustody
 from server.domain.ids import KekName, OrganizationId
 from server.domain.keks import Kek
 from server.domain.main_keys import MainKey
@@ -58,8 +59,9 @@ class Victim:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Iterator[World]:
-    with opened(tmp_path_factory.mktemp("world")) as world:
+def world(request, tmp_path_factory) -> Iterator[World]:
+    custody = getattr(request.module, "CUSTODY", HsmCustody)
+    with opened(tmp_path_factory.mktemp("world"), custody=custody) as world:
         yield world
 
 

@@ -7,6 +7,10 @@ import pytest
 from server.domain.errors import KeysteadError
 from server.domain.ids import KekName, MainKeyName
 from tests.attacks.owners import Owner
+from tests.support.pooled import PooledCustody
+
+CUSTODY = PooledCustody
+"""No wrapping key is attacked here."""
 
 COLUMNS = "UPDATE keks SET wrapped = :wrapped, binding = :binding, main_key = :main_key WHERE id = :id"
 

@@ -16,6 +16,10 @@ from server.domain.main_keys import State
 from server.domain.roles import Caller, Grant, Role
 from server.use_cases import receipts
 from tests.attacks.owners import Owner, refusal
+from tests.support.pooled import PooledCustody
+
+CUSTODY = PooledCustody
+"""No wrapping key is attacked here."""
 
 
 @pytest.fixture
