@@ -48,7 +48,7 @@ def becomes(attribute: Attribute, value: bool | bytes) -> Deed:  # noqa: FBT001 
 
 def begins(function: str, mechanism: MechanismCall) -> Deed:
     """Begin an operation: whether a key may be used for it is decided there."""
-    return lambda thief, key: thief.p11._call(function, thief.session, mechanism.pointer, key)
+    return lambda thief, key: thief.p11.call(function, thief.session, mechanism.pointer, key)
 
 
 # Of a main key. The arithmetic is that of RFC 3394, section 2.2, with the token as its AES.
