@@ -26,8 +26,15 @@ _UNREADABLE = object()
 class Reader(grpc.ServerInterceptor):
     """Lets methods have messages of their kind, and nothing else."""
 
-    def __init__(self, boundary: Boundary) -> None:
+    def __init__(self, boundary: Boundary, has_arrived: Callable[[], None]) -> None:
+        """Have read nothing.
+
+        Args:
+            boundary: the edge of every call.
+            has_arrived: is told, by the thread of a call, that its request has come, or that it waits for none.
+        """
         self._boundary = boundary
+        self._has_arrived = has_arrived
         self._reading: dict[str, Handler] = {}
 
     @override
@@ -56,6 +63,7 @@ class Reader(grpc.ServerInterceptor):
 
     def _one(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         def answer(request: Any, context: Context, *send: Send) -> Any:  # noqa: ANN401 - any method's
+            self._has_arrived()
             if request is _UNREADABLE:
                 self._boundary.answer(context, _refuse)
             return behaviour(request, context, *send)
@@ -68,6 +76,7 @@ class Reader(grpc.ServerInterceptor):
         self, behaviour: Callable[[Iterator[Any], Context], Iterator[Any]]
     ) -> Callable[[Iterator[Any], Context], Iterator[Any]]:
         def converse(requests: Iterator[Any], context: Context) -> Iterator[Any]:
+            self._has_arrived()
             # What came before is answered; then the stream ends. Another thread may take the requests.
             readable = _Readable(requests)
             yield from behaviour(readable, context)

@@ -5,7 +5,6 @@ One port demands client certificates. The other, for people, asks for none: gRPC
 
 import ssl
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +35,7 @@ from server.grpc_api.approval_service import ApprovalService
 from server.grpc_api.audit_service import AuditService
 from server.grpc_api.authority_service import AuthorityService
 from server.grpc_api.boundary import WATCHERS_LIMIT, Boundary
+from server.grpc_api.call_threads import CallThreads
 from server.grpc_api.callers import Callers
 from server.grpc_api.content_key_service import ContentKeyService
 from server.grpc_api.doorkeeper import Doorkeeper
@@ -162,12 +162,12 @@ def serve(
         ListenError: it cannot listen.
     """
     # Each of the calls that may wait has a thread of its own, or those that may not would wait behind them.
-    threads = listen.sessions + listen.queue + _RESERVE_THREADS + WATCHERS_LIMIT
+    threads = CallThreads(listen.sessions + listen.queue + _RESERVE_THREADS + WATCHERS_LIMIT)
     # One session is kept for administrators and health.
     boundary = Boundary(callers, Admission(listen.sessions - 1, listen.queue, checks.token_answers), stopping)
     doorkeeper = Doorkeeper(boundary, frozenset(SERVICES))
     server = grpc.server(
-        ThreadPoolExecutor(threads, thread_name_prefix="call"),
+        threads,
         options=(
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
@@ -187,7 +187,7 @@ def serve(
         interceptors=[
             Observer(numbers.calls, tracing, use_cases.records.refused, doorkeeper.unknown),
             doorkeeper,
-            Reader(boundary),
+            Reader(boundary, threads.has_arrived),
         ],
     )
     organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server(

@@ -1,6 +1,7 @@
 """More connections than anybody needs, and callers that stop halfway: who is served, and what is left of them."""
 
 import resource
+import threading
 from contextlib import closing
 
 import grpc
@@ -9,6 +10,7 @@ from keystead.v1 import authority_service_pb2 as authority
 from keystead.v1 import content_key_service_pb2 as content_keys
 from keystead.v1 import organization_service_pb2 as organizations
 
+from server.grpc_api import call_threads
 from server.grpc_api.server import HANDSHAKE_WITHIN
 from tests.support.footprint import MIB, Footprint
 from tests.support.raw_connections import Step, open_files_limit, raw_connections, was_hung_up
@@ -23,6 +25,9 @@ MOST = 1200
 IDLE = 3.0
 """Seconds that a connection is kept over which there is no call."""
 HANDSHAKE = HANDSHAKE_WITHIN.total_seconds()
+HASTE = call_threads.HASTE
+THREADS = 8 + 64 + 8 + 64
+"""Of the worker: for sessions, the queue, others, and streams."""
 SLACK = 5.0
 """Seconds."""
 ROOM = 4 * MIB
@@ -101,7 +106,7 @@ def _is_let_in(org) -> bool:
     try:
         return is_served(org)
     except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
             raise
         return False
 
@@ -129,6 +134,41 @@ def test_who_stops_halfway_is_hung_up_and_a_stream_is_not(service, org, worker):
     watch.cancel()
     client.channel.close()
     eventually(lambda: Footprint.of(worker).files <= before + 2, "nothing is left of them")
+
+
+def heads(client, method: str, count: int):
+    """Begin calls whose requests never come."""
+    never = threading.Event()
+
+    def nothing():
+        never.wait(60)
+        yield from ()
+
+    return never, [client.channel.stream_unary(method).future(nothing(), timeout=60) for _ in range(count)]
+
+
+@pytest.mark.parametrize("method", ["OrganizationService/GetOrganization", "AuthorityService/WatchOrganization"])
+def test_who_sends_heads_of_calls_and_nothing_more_keeps_nobody_out(service, org, method):
+    client = service.new_client(f"service:{org.id}")
+    request = authority.WatchOrganizationRequest(name=org.name)
+    watch = client.authority.WatchOrganization(request, timeout=60)
+    talk = client.content_keys.StreamContentKeys(iter(threading.Event().wait, None), timeout=60)
+    next(watch)
+    never, calls = heads(client, f"/keystead.v1.{method}", THREADS + 50)
+    try:
+        eventually(lambda: _is_let_in(org), "there is a thread again", patience=3 * HASTE + SLACK)
+        never_sent, (lone,) = heads(client, f"/keystead.v1.{method}", 1)
+        for it in (*calls, lone):
+            assert it.code() is grpc.StatusCode.CANCELLED
+        never_sent.set()
+        # Those that have begun go on.
+        assert next(watch).organization == org.name
+        assert talk.is_active()
+    finally:
+        never.set()
+        watch.cancel()
+        talk.cancel()
+        client.channel.close()
 
 
 def test_messages_that_are_too_large_are_refused_and_the_connection_is_used_on(org):
